@@ -1,0 +1,6 @@
+/** The authoring API: all that a service file imports. */
+export { Fault, type FaultCode, type FaultOptions } from './core/fault.ts';
+export type { HttpRequest } from './service/call.ts';
+export type { ServiceIo } from './service/io.ts';
+export type { OutgoingCalls, OutgoingReply, OutgoingRequest, PingResult } from './service/ports.ts';
+export { Service, type ServiceRequest, type ServiceResponse } from './service/service.ts';
