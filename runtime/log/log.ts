@@ -18,7 +18,8 @@ export class Log implements Logger {
   readonly debugging: boolean;
   readonly #winston: winston.Logger;
   readonly #facts: Facts;
-  readonly #parent: Log | undefined;
+  /** Shared with the children: a line after the end is dropped, not an error. */
+  readonly #life: { open: boolean };
 
   static open(options: LogOptions): Log {
     const { redactor } = options;
@@ -35,13 +36,13 @@ export class Log implements Logger {
       format: line(),
       transports: [new winston.transports.Stream({ stream: options.stream, eol: '\n' })],
     });
-    return new Log(logger, options.facts ?? {});
+    return new Log(logger, options.facts ?? {}, { open: true });
   }
 
-  private constructor(logger: winston.Logger, facts: Facts, parent?: Log) {
+  private constructor(logger: winston.Logger, facts: Facts, life: { open: boolean }) {
     this.#winston = logger;
     this.#facts = facts;
-    this.#parent = parent;
+    this.#life = life;
     this.debugging = logger.isDebugEnabled();
   }
 
@@ -62,19 +63,20 @@ export class Log implements Logger {
   }
 
   child(facts: Facts): Log {
-    return new Log(this.#winston, { ...this.#facts, ...facts }, this);
+    return new Log(this.#winston, { ...this.#facts, ...facts }, this.#life);
   }
 
-  /** Resolves when every line has been given to the stream. Children close with their parent. */
+  /** Resolves when every line has been given to the stream; closes its children too. */
   async close(): Promise<void> {
-    if (this.#parent) return;
+    if (!this.#life.open) return;
+    this.#life.open = false;
     const finished = new Promise<void>((resolve) => this.#winston.once('finish', resolve));
     this.#winston.end();
     await finished;
   }
 
   #write(level: Level, message: string, facts: Facts | undefined): void {
-    if (this.#winston.writableEnded) return;
+    if (!this.#life.open) return;
     const entry: Entry = {
       level,
       message,

@@ -1,0 +1,19 @@
+import { channelType } from '../../channels/http/definition.ts';
+import { outgoingType } from '../../outgoing/http/definition.ts';
+import { securityType } from '../security/basic-definition.ts';
+import type { PasswordHasher } from '../security/password.ts';
+import type { Sealer } from '../security/sealer.ts';
+
+/** Every type of definition there is, each with its own spec. */
+export function definitionTypes(tools: {
+  readonly hasher: PasswordHasher;
+  readonly sealer: Sealer;
+}) {
+  return {
+    channel: channelType(),
+    outgoing: outgoingType(tools.sealer),
+    security: securityType(tools.hasher),
+  } as const;
+}
+
+export type DefinitionTypes = ReturnType<typeof definitionTypes>;

@@ -1,0 +1,38 @@
+import type { RedisTarget } from '../redis/target.ts';
+
+/** What a worker is told first. */
+export interface WorkerSetup {
+  readonly redis: RedisTarget;
+  readonly servicesDir: string;
+  readonly dataDir: string;
+  /** Name of a stand-in -> its URL on this machine. */
+  readonly standins: Readonly<Record<string, string>>;
+}
+
+/** On a worker's command line, as JSON: what it needs before it can be told anything. */
+export interface WorkerBirth {
+  readonly id: number;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  /** Where it notes which service file it is evaluating, so that its death can be explained. */
+  readonly markFile: string;
+}
+
+export interface InvokeOrder {
+  readonly service: string;
+  readonly input: unknown;
+  readonly cid: string;
+  readonly timeoutMs?: number;
+}
+
+export interface InvokeResult {
+  readonly payload: unknown;
+  readonly version: number;
+}
+
+export interface ServiceCounters {
+  readonly name: string;
+  readonly version: number;
+  readonly calls: number;
+  readonly errors: number;
+  readonly inFlight: number;
+}
