@@ -192,4 +192,4 @@ export interface LogLine {
   readonly [fact: string]: unknown;
 }
 
-export type { PingResult };
+export type { DeployReport, PingResult };
