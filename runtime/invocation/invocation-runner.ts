@@ -14,6 +14,8 @@ export interface InvocationRunnerOptions {
   readonly namespace?: string;
   /** How many run at once in this process; default 20. */
   readonly concurrency?: number;
+  /** Waits between attempts, in ms; default `retrySchedule`. */
+  readonly schedule?: readonly number[];
 }
 
 /** Asking the same again cannot help. */
@@ -46,7 +48,7 @@ export class InvocationRunner {
       stalledInterval: 2_000,
       runRetryDelay: 500,
       drainDelay: 5,
-      settings: { backoffStrategy: (attempts) => retryDelay(attempts) },
+      settings: { backoffStrategy: (attempts) => retryDelay(attempts, options.schedule) },
     });
     const damped = dampen(this.#log);
     this.#worker.on('error', damped);

@@ -1,7 +1,9 @@
-/** How long to wait before each further attempt, in ms; each is varied by up to 10 %. */
+/**
+ * How long to wait before each further attempt, in ms; each is varied by up to 10 %. The first is
+ * more than 5 s: Pushover wants no request repeated sooner after a 5xx (its API page).
+ */
 export const retrySchedule: readonly number[] = [
-  1_000,
-  5_000,
+  6_000,
   30_000,
   5 * 60_000,
   30 * 60_000,
@@ -11,7 +13,11 @@ export const retrySchedule: readonly number[] = [
 ];
 
 /** The wait after the given attempt (from 1), or -1 when there is none left. */
-export function retryDelay(attempt: number, random = Math.random()): number {
-  const delayMs = retrySchedule[attempt - 1];
+export function retryDelay(
+  attempt: number,
+  schedule: readonly number[] = retrySchedule,
+  random = Math.random(),
+): number {
+  const delayMs = schedule[attempt - 1];
   return delayMs === undefined ? -1 : Math.round(delayMs * (0.9 + 0.2 * random));
 }

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import process from 'node:process';
 import { AdminServer } from '../../channels/admin/admin-server.ts';
 import { Admin } from '../admin/admin.ts';
@@ -66,7 +66,7 @@ export class ControlRoom {
       redactor: new Redactor(),
     });
     this.#banner = new Banner(settings.logFormat === 'pretty' ? process.stdout : undefined);
-    this.#redis = new RedisHome(settings, this.#log);
+    this.#redis = new RedisHome(settings, env, this.#log);
     this.#kvdb = new Kvdb(() => connectRedis(this.#redis.target, 'user', () => {}));
     this.#staff = new WorkerStaff({
       settings,
@@ -76,7 +76,7 @@ export class ControlRoom {
       port: () => this.#bound,
       setup: async () => ({
         redis: this.#redis.target,
-        servicesDir: settings.servicesDir,
+        servicesFolder: relative(settings.projectDir, settings.servicesDir),
         dataDir: settings.dataDir,
         standins: this.#standins.urls(),
       }),
@@ -89,7 +89,7 @@ export class ControlRoom {
         await this.#staff.setUp(worker);
         return worker;
       },
-      live: () => this.#deployer.bootTransaction(),
+      live: () => this.#deployer.bootTransactions(),
       markOf: (worker) => this.#staff.markOf(worker),
       log: this.#log,
       loadMs: settings.loadMs,
@@ -100,7 +100,7 @@ export class ControlRoom {
       cacheDir: join(settings.dataDir, 'cache'),
       fleet: this.#fleet,
       log: this.#log,
-      ...(settings.pollMs === undefined ? {} : { pollMs: settings.pollMs }),
+      ...(settings.pollMs === undefined ? {} : { watch: 'poll', sweepMs: settings.pollMs }),
     });
   }
 
@@ -132,6 +132,7 @@ export class ControlRoom {
     await Promise.all([
       this.#redis.start(),
       this.#standins.start(),
+      this.#deployer.start(),
       bindPort(host, port).then((bound) => {
         this.#port = bound;
       }),
@@ -152,7 +153,6 @@ export class ControlRoom {
       movedFrom: this.#bound.port === port.port || port.port === 0 ? undefined : port.port,
     });
     background(this.#staff.pool.fill(), (error) => this.#log.error('workers', { error }));
-    await this.#deployer.start();
   }
 
   /** Nothing new comes in, what is in flight finishes, Redis ends last. */
@@ -271,6 +271,7 @@ export class ControlRoom {
       !(await this.#redis.answers()) && 'redis does not answer',
       store?.lost && `redis was ${store.lost}: the last known definitions serve on`,
       !store?.loaded && 'the definitions are not loaded',
+      store?.loaded && !store.up && 'the definitions cannot be read again',
       !this.#deployed && 'the services are not loaded',
       this.#staff.pool.serving().length === 0 && 'no worker serves',
     ].filter((reason) => typeof reason === 'string');

@@ -10,7 +10,7 @@ export interface DeployFleetOptions {
   /** Starts a worker for the first deploy, when the one there was did not live through it. */
   readonly start: () => Promise<WorkerProcess>;
   /** Everything live, for a worker that comes later. */
-  readonly live: () => Transaction;
+  readonly live: () => readonly Transaction[];
   /** Path of the service file that a worker was evaluating when it ended. */
   readonly markOf: (worker: WorkerProcess) => string | undefined;
   readonly log: Logger;
@@ -38,8 +38,7 @@ export class DeployFleet implements Fleet {
   async join(worker: WorkerProcess): Promise<void> {
     const release = await this.#turn.take();
     try {
-      const live = this.#options.live();
-      if (live.roots.length > 0) {
+      for (const live of this.#options.live()) {
         await this.#ask<Prepared>(worker, 'prepare', live, this.#patience(live));
         const roots = live.roots.map(({ path }) => path);
         await this.#ask(worker, 'commit', { id: live.id, roots }, commitMs);

@@ -3,7 +3,8 @@ import type { RedisTarget } from '../redis/target.ts';
 /** What a worker is told first. */
 export interface WorkerSetup {
   readonly redis: RedisTarget;
-  readonly servicesDir: string;
+  /** Relative to the project: `services`. */
+  readonly servicesFolder: string;
   readonly dataDir: string;
   /** Name of a stand-in -> its URL on this machine. */
   readonly standins: Readonly<Record<string, string>>;

@@ -4,8 +4,9 @@ import type { Logger } from '../log/logger.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { checkServer } from '../redis/requirements.ts';
 import { RedisServer } from '../redis/server.ts';
+import { findRedisBinary } from '../redis/version.ts';
 import { parseRedisTarget, type RedisTarget, showTarget } from '../redis/target.ts';
-import type { Settings } from './settings.ts';
+import type { Environment, Settings } from './settings.ts';
 
 /** The Redis this system lives in: a private one that it supervises, or the one it was pointed at. */
 export class RedisHome {
@@ -16,15 +17,15 @@ export class RedisHome {
   #command: Redis | undefined;
   #version: string | undefined;
 
-  constructor(settings: Settings, log: Logger) {
+  constructor(settings: Settings, env: Environment, log: Logger) {
+    const binary = findRedisBinary(env['PATH']);
     this.#log = log;
     this.embedded = settings.redisUrl === undefined;
     this.#server = this.embedded
       ? new RedisServer({
           dir: join(settings.dataDir, 'redis'),
           log,
-          onDown: (reason) => log.error('redis is down', { reason }),
-          onUp: () => log.info('redis is up again'),
+          ...(binary === undefined ? {} : { binary }),
         })
       : undefined;
     this.target = this.#server?.target ?? parseRedisTarget(settings.redisUrl ?? '');

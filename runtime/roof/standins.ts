@@ -1,15 +1,13 @@
-import { standins as kinds } from '../../outgoing/standins.ts';
+import { type Standin, standins as kinds } from '../../outgoing/standins.ts';
 import type { StandinMessage } from '../admin/api.ts';
 import { Fault } from '../core/fault.ts';
-
-type Standin = ReturnType<(typeof kinds)[keyof typeof kinds]>;
 
 /** The built-in stand-ins of other systems: servers of this process, on free loopback ports. */
 export class Standins {
   readonly #running = new Map<string, { readonly url: string; readonly standin: Standin }>();
 
   async start(): Promise<void> {
-    for (const [name, make] of Object.entries(kinds)) {
+    for (const [name, make] of kinds) {
       const standin = make();
       this.#running.set(name, { url: await standin.start(), standin });
     }

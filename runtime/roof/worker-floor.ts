@@ -51,9 +51,9 @@ export class WorkerFloor {
   #runner: Promise<InvocationRunner> | undefined;
 
   static async build(setup: WorkerSetup, host: WorkerHost): Promise<WorkerFloor> {
-    installSourceMaps();
     const sealer = await Sealer.fromFile(join(setup.dataDir, 'key'));
     const floor = new WorkerFloor(setup, host, sealer);
+    installSourceMaps(floor.loader.sourceMaps);
     await floor.#store.start();
     floor.#rewire(['channel', 'outgoing', 'security']);
     floor.#store.onChange((changes) => {
@@ -96,6 +96,7 @@ export class WorkerFloor {
       log,
       host: { hence, 'hence/testing': testing },
       mark: host.mark,
+      servicesFolder: setup.servicesFolder,
     });
     this.channels = new ChannelServer({
       invoke: (call) => this.registry.invoke(call),
