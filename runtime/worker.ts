@@ -1,4 +1,5 @@
 import type { Server } from 'node:http';
+import net from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -17,13 +18,15 @@ import type {
 } from './roof/protocol.ts';
 import { WorkerFloor } from './roof/worker-floor.ts';
 
-const heartbeatMs = 1_000;
 /** After its parent has gone a worker has so long to finish. */
 const orphanGraceMs = 5_000;
+/** At an end an idle connection stays open so long: its client may just be sending. */
+const lingerMs = 300;
 
 /** The process that runs user code: it does what the control process tells it. */
 export class WorkerLife {
   readonly #log: Log;
+  readonly #heartbeatMs: number;
   readonly #rpc: Rpc;
   readonly #mark: (path: string | undefined) => void;
   readonly #delay = monitorEventLoopDelay({ resolution: 20 });
@@ -33,6 +36,7 @@ export class WorkerLife {
   #recycling = false;
 
   constructor(birth: WorkerBirth) {
+    this.#heartbeatMs = birth.heartbeatMs;
     this.#log = Log.open({
       level: birth.logLevel,
       stream: process.stdout,
@@ -59,15 +63,18 @@ export class WorkerLife {
 
   start(): void {
     this.#delay.enable();
-    setInterval(() => this.#beat(), heartbeatMs);
+    setInterval(() => this.#beat(), this.#heartbeatMs);
+    this.#beat();
     // The control process gets the terminal's signals too, and decides.
     process.on('SIGINT', () => {});
     process.on('SIGTERM', () => {});
     process.on('disconnect', () => void this.end(orphanGraceMs));
     process.on('uncaughtException', (error, origin) => this.#stray(error, origin));
-    process.stdout.on('error', () => {
-      // Nobody reads the log any more: serving goes on without it.
-    });
+    for (const stream of [process.stdout, process.stderr]) {
+      stream.on('error', () => {
+        // Nobody reads the log any more: serving goes on without it.
+      });
+    }
   }
 
   /** Takes nothing new, finishes what it has, and ends the process. */
@@ -167,13 +174,27 @@ export class WorkerLife {
   }
 
   async #finish(graceMs: number): Promise<void> {
-    const server = this.#server;
     const floor = this.#floor;
-    server?.close();
-    const idle = floor?.channels.drain();
-    server?.closeIdleConnections();
-    await Promise.all([idle, floor?.stopStoredCalls(graceMs)]);
+    await Promise.all([this.#stopServing(), floor?.stopStoredCalls(graceMs)]);
     await floor?.close();
+  }
+
+  /** Nothing new is accepted; each connection ends with its next reply, and idle ones after a moment. */
+  async #stopServing(): Promise<void> {
+    const server = this.#server;
+    const channels = this.#floor?.channels;
+    if (!server) return;
+    // Not http's own close(): that ends idle connections under the requests that are on their way.
+    const closed = new Promise<void>((resolve) => {
+      net.Server.prototype.close.call(server, () => resolve());
+    });
+    const drained = channels?.drain();
+    const { promise: lingered, timer } = after(lingerMs);
+    await Promise.race([closed, lingered]);
+    clearTimeout(timer);
+    server.closeIdleConnections();
+    await drained;
+    server.closeIdleConnections();
   }
 }
 

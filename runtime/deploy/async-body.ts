@@ -1,4 +1,4 @@
-import { parse } from 'es-module-lexer';
+import { type ImportSpecifier, parse } from 'es-module-lexer';
 import type { Links, Use } from './links.ts';
 import { applyEdits, type Edit } from './rewrite.ts';
 
@@ -16,38 +16,47 @@ interface Clause {
  */
 export function asyncBody(esm: string): { readonly code: string; readonly links: Links } {
   const [imports, exported] = parse(esm);
-  const edits: Edit[] = [];
-  const uses: Use[] = [];
-  const stars: string[] = [];
-  let count = 0;
-  for (const found of imports) {
-    if (found.d !== staticImport || found.n === undefined) continue;
-    const statement = esm.slice(found.ss, found.se);
-    const name = `__hence_${count++}`;
-    const isStar = statement.startsWith('export');
-    if (isStar) stars.push(found.n);
-    const clause = isStar ? { names: [] } : clauseOf(esm.slice(found.ss, found.s));
-    for (const [from] of clause.names) {
-      uses.push({ path: found.n, name: from, offset: found.ss });
-    }
-    const text = isStar ? copied(name, found.n) : bound(name, found.n, clause);
-    edits.push({ start: found.ss, end: found.se, text: text + newlines(statement) });
-  }
+  const statements = imports
+    .filter((found) => found.d === staticImport)
+    .map((found, at) => statementOf(esm, found, `__hence_${at}`));
+  const edits = statements.map((statement) => statement.edit);
   for (const start of new Set(exported.map((found) => found.ss))) {
     const end = esm.indexOf('}', start) + 1;
     if (!esm.startsWith('export {', start) || end === 0) continue;
     edits.push({ start, end, text: newlines(esm.slice(start, end)) });
   }
-  const getters = exported.map((found) => `${JSON.stringify(found.n)}: () => ${found.ln ?? found.n}`);
+  const getters = exported.map(
+    (found) => `${JSON.stringify(found.n)}: () => ${found.ln ?? found.n}`,
+  );
   const shift = preamble(getters).length;
   return {
     code: preamble(getters) + applyEdits(esm, edits),
     links: {
       exports: Object.fromEntries(exported.map((found) => [found.n, null])),
-      stars,
-      uses: uses.map((use) => ({ ...use, offset: shift + shifted(use.offset, edits) })),
+      stars: statements.flatMap((statement) => statement.star ?? []),
+      uses: statements
+        .flatMap((statement) => statement.uses)
+        .map((use) => ({ ...use, offset: shift + shifted(use.offset, edits) })),
     },
   };
+}
+
+interface Statement {
+  readonly edit: Edit;
+  readonly uses: readonly Use[];
+  readonly star?: string;
+}
+
+function statementOf(esm: string, found: ImportSpecifier, name: string): Statement {
+  const { ss: start, se: end, n: path = '' } = found;
+  const text = esm.slice(start, end);
+  if (text.startsWith('export')) {
+    const edit = { start, end, text: copied(name, path) + newlines(text) };
+    return { edit, uses: [], star: path };
+  }
+  const clause = clauseOf(esm.slice(start, found.s));
+  const uses = clause.names.map(([from]) => ({ path, name: from, offset: start }));
+  return { edit: { start, end, text: bound(name, path, clause) + newlines(text) }, uses };
 }
 
 function preamble(getters: readonly string[]): string {
@@ -81,7 +90,8 @@ function clauseOf(text: string): Clause {
   const names: [string, string][] = [];
   const [, inBraces = ''] = /\{([\s\S]*)\}/.exec(head) ?? [];
   for (const part of inBraces.split(',')) {
-    const [, from, local] = /^\s*("(?:[^"\\]|\\.)*"|[\w$]+)(?:\s+as\s+([\w$]+))?\s*$/.exec(part) ?? [];
+    const [, from, local] =
+      /^\s*("(?:[^"\\]|\\.)*"|[\w$]+)(?:\s+as\s+([\w$]+))?\s*$/.exec(part) ?? [];
     if (from === undefined) continue;
     names.push([from.startsWith('"') ? String(JSON.parse(from)) : from, local ?? from]);
   }

@@ -64,7 +64,10 @@ export class Builder {
 
   #change(graph: Graph, source: Source, pass: Pass): void {
     if (!this.#matters(graph, source.path)) return;
-    if (fileKind(source.path) === 'code') return pass.compile(source);
+    if (fileKind(source.path) === 'code') {
+      pass.compile(source);
+      return;
+    }
     graph.set({ path: source.path, hash: source.hash, wants: [] });
     for (const user of graph.users(source.path)) pass.again(user);
   }

@@ -11,7 +11,10 @@ export function isBuildFailure(error: unknown): error is BuildFailure {
 
 /** esbuild's own process died: its calls fail until it is stopped, and then it starts again. */
 export function isCompilerGone(error: unknown): boolean {
-  return error instanceof Error && /service (?:was stopped|is no longer running)|EPIPE/.test(error.message);
+  return (
+    error instanceof Error &&
+    /service (?:was stopped|is no longer running)|EPIPE/.test(error.message)
+  );
 }
 
 export function hasTopLevelAwait(failure: BuildFailure): boolean {
@@ -34,7 +37,14 @@ export function compileFailure(
   const line = location.line;
   const column = columnOf(location.lineText, location.column);
   const at = locate(source, inlined, location.file);
-  return { file: at.file, kind, message, line, column, frame: codeFrame(decode(at.bytes), line, column) };
+  return {
+    file: at.file,
+    kind,
+    message,
+    line,
+    column,
+    frame: codeFrame(decode(at.bytes), line, column),
+  };
 }
 
 /** An error is in the file itself, or in JSON that it inlines. */

@@ -179,12 +179,7 @@ export class Compiler {
     }
   }
 
-  #esbuild(
-    source: Source,
-    found: Found,
-    read: ReadFile,
-    format: 'cjs' | 'esm',
-  ): Promise<Output> {
+  #esbuild(source: Source, found: Found, read: ReadFile, format: 'cjs' | 'esm'): Promise<Output> {
     const { tsconfig } = this.#settings;
     return esbuild.build({
       ...buildOptions,

@@ -99,7 +99,8 @@ export class DeployLine {
     const touched = await builder.update(graph, batch, again);
     const more = order.boot ? batch : await gather(batch, family);
     if (more !== batch) for (const path of await builder.update(graph, more)) touched.add(path);
-    follow(graph.paths(), builder.prune(graph));
+    const dropped = builder.prune(graph);
+    follow(graph.places(), dropped);
     return touched;
   }
 
@@ -124,7 +125,9 @@ export class DeployLine {
     const { builder } = this.#options;
     const moving = new Set([...graph.above(touched), ...undeploy]);
     for (const [waiting, holder] of this.#conflicts) if (moving.has(holder)) moving.add(waiting);
-    return [...moving].filter((path) => builder.isRoot(path) && graph.get(path) !== undefined).sort();
+    return [...moving]
+      .filter((path) => builder.isRoot(path) && graph.get(path) !== undefined)
+      .sort();
   }
 
   async #rollOut(
@@ -171,7 +174,11 @@ export class DeployLine {
     const reason = error instanceof Error ? error.message : String(error);
     const failures = new Map<string, DeployFailure>();
     for (const { path, file } of roots) {
-      failures.set(path, { file, kind: 'exit', message: `the workers did not take ${file}: ${reason}` });
+      failures.set(path, {
+        file,
+        kind: 'exit',
+        message: `the workers did not take ${file}: ${reason}`,
+      });
     }
     if (!order.trial && this.#retried++ < mostRetries) {
       for (const { path } of roots) this.#options.again(path, retryMs);
@@ -195,7 +202,8 @@ export class DeployLine {
     for (const file of this.#failures.keys()) {
       if (!this.#exists(file)) this.#failures.delete(file);
     }
-    for (const [path, failure] of failures) this.#failures.set(displayPath(projectDir, path), failure);
+    for (const [path, failure] of failures)
+      this.#failures.set(displayPath(projectDir, path), failure);
     for (const [path, holder] of outcome.conflicts) this.#conflicts.set(path, holder);
     for (const root of outcome.deployed) this.#held.delete(root.path);
   }

@@ -129,7 +129,10 @@ export class Deployer {
     const file = displayPath(projectDir, path);
     const source: Source = { path, real: path, file, bytes, hash: sha256(bytes) };
     const since = Date.now();
-    const order = { batch: { ...emptyBatch(since), changed: new Map([[path, source]]) }, asked: path };
+    const order = {
+      batch: { ...emptyBatch(since), changed: new Map([[path, source]]) },
+      asked: path,
+    };
     if (options.check === true) return this.#enqueue(() => this.#deploy({ ...order, trial: true }));
     await writeWhole(path, bytes);
     settler.record(path, source);
@@ -170,7 +173,15 @@ export class Deployer {
   }
 
   #assemble(projectDir: string, servicesDir: string): Machine {
-    const { fleet, log, cacheDir, quietMs = 20, holdMs = defaultHoldMs, sweepMs, watch } = this.#options;
+    const {
+      fleet,
+      log,
+      cacheDir,
+      quietMs = 20,
+      holdMs = defaultHoldMs,
+      sweepMs,
+      watch,
+    } = this.#options;
     const settler = new Settler({
       projectDir,
       servicesDir,

@@ -35,7 +35,6 @@ export const projectFiles: ReadonlySet<string> = new Set([
   'tsconfig.json',
 ]);
 
-
 export function isProjectFile(path: string): boolean {
   return projectFiles.has(basename(path));
 }

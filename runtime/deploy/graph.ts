@@ -64,6 +64,14 @@ export class Graph {
     return reach(paths, (path) => this.users(path));
   }
 
+  /** Where files are, and where missing ones would be. */
+  *places(): Iterable<string> {
+    for (const [path, node] of this.#nodes) {
+      yield path;
+      if (node.failure !== undefined) yield* node.wants;
+    }
+  }
+
   /** Files whose imports may mean something else now that files with these stems came or went. */
   wanting(stems: ReadonlySet<string>): string[] {
     if (stems.size === 0) return [];

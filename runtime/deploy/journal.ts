@@ -35,7 +35,8 @@ export class Journal {
         this.#log.info('service deployed', { service: name, file, version, hash, ms });
       }
     }
-    for (const name of report.undeployed) this.#log.info('service undeployed', { service: name, ms });
+    for (const name of report.undeployed)
+      this.#log.info('service undeployed', { service: name, ms });
     for (const failure of report.failures) {
       const { file, kind, message, line, column, frame } = failure;
       this.#log.error('deploy failed', { file, kind, reason: message, line, column, frame });
@@ -47,7 +48,10 @@ export class Journal {
     if (failure.frame !== undefined || failure.line === undefined) return failure;
     try {
       const text = await readFile(join(this.#projectDir, failure.file), 'utf8');
-      return { ...failure, frame: codeFrame(text.replace(/^\uFEFF/, ''), failure.line, failure.column) };
+      return {
+        ...failure,
+        frame: codeFrame(text.replace(/^\uFEFF/, ''), failure.line, failure.column),
+      };
     } catch {
       // It went in the meantime: the place is named anyway.
       return failure;

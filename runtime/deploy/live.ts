@@ -93,7 +93,10 @@ export class Live {
       this.#roots.set(root.path, { root, services: own, units, transaction: transaction.id });
       this.#versions.set(root.file, root.version);
       for (const { name } of own) {
-        const history = [{ version: root.version, hash: root.hash, at }, ...(this.#history.get(name) ?? [])];
+        const history = [
+          { version: root.version, hash: root.hash, at },
+          ...(this.#history.get(name) ?? []),
+        ];
         this.#history.set(name, history.slice(0, longestHistory));
       }
     }

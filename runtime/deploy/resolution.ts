@@ -1,4 +1,4 @@
-import { realpathSync, statSync } from 'node:fs';
+import { realpathSync, type Stats, statSync } from 'node:fs';
 import { dirname, extname, join, resolve } from 'node:path';
 
 /** One import, as it was asked for. */
@@ -42,11 +42,13 @@ function printOfPath(base: string): string {
   const stem = stemOf(base);
   const candidates = new Set([base, ...extensions.map((extension) => base + extension)]);
   for (const extension of extensions) candidates.add(stem + extension);
-  for (const extension of extensions) candidates.add(join(base, `index${extension}`));
-  candidates.add(join(base, 'package.json'));
+  if (statsOf(base)?.isDirectory()) {
+    for (const extension of extensions) candidates.add(join(base, `index${extension}`));
+    candidates.add(join(base, 'package.json'));
+  }
   const present: string[] = [];
   for (const path of candidates) {
-    const stats = statSync(path, { throwIfNoEntry: false });
+    const stats = statsOf(path);
     if (stats !== undefined) present.push(stats.isFile() ? realpathSync.native(path) : `${path}/`);
   }
   return present.join('\n');
@@ -60,10 +62,19 @@ function printOfPackage(from: string, specifier: string): string {
     .join('/');
   for (let folder = from; ; folder = dirname(folder)) {
     const manifest = join(folder, 'node_modules', name, 'package.json');
-    const stats = statSync(manifest, { throwIfNoEntry: false });
+    const stats = statsOf(manifest);
     if (stats !== undefined) {
       return `${realpathSync.native(manifest)} ${stats.mtimeMs} ${stats.size}`;
     }
     if (folder === dirname(folder)) return '';
+  }
+}
+
+/** Also undefined below what is a file (ENOTDIR) or may not be looked at. */
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
   }
 }

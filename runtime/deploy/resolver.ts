@@ -131,7 +131,9 @@ export class Resolver {
       return { path, external: true };
     }
     if (kind === undefined) {
-      return problem(`"${specifier}" is neither code, JSON nor text: read it when the service runs`);
+      return problem(
+        `"${specifier}" is neither code, JSON nor text: read it when the service runs`,
+      );
     }
     const reading = await read(path);
     if ('source' in reading) {
@@ -143,7 +145,9 @@ export class Resolver {
   }
 
   #outside(specifier: string): OnResolveResult {
-    return problem(`"${specifier}" is outside of the project: only files in ${this.#options.projectDir} are deployed`);
+    return problem(
+      `"${specifier}" is outside of the project: only files in ${this.#options.projectDir} are deployed`,
+    );
   }
 }
 
@@ -165,7 +169,8 @@ function isPackage(path: string): boolean {
 
 function notFound(specifier: string): OnResolveResult {
   if (isRelative(specifier)) return problem(`"${specifier}" does not exist`);
-  if (/^[a-z]+:/i.test(specifier)) return problem(`"${specifier}" cannot be imported: only files and packages can`);
+  if (/^[a-z]+:/i.test(specifier))
+    return problem(`"${specifier}" cannot be imported: only files and packages can`);
   if (specifier.startsWith('hence/')) return problem(`"${specifier}" is not part of hence`);
   return problem(`package "${specifier}" is not installed: npm install it in the project`);
 }

@@ -11,7 +11,8 @@ export function rewriteCalls(code: string): string {
   const edits: Edit[] = [];
   for (const found of parse(code)[0]) {
     // -1 is a static import, -2 is import.meta.
-    if (found.d >= 0) edits.push({ start: found.ss, end: found.ss + 'import'.length, text: '__import' });
+    if (found.d >= 0)
+      edits.push({ start: found.ss, end: found.ss + 'import'.length, text: '__import' });
   }
   return applyEdits(code, edits).replace(
     // In Node's interop the default export would be the namespace. Blanks keep the columns.

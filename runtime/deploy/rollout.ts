@@ -75,7 +75,7 @@ export class Rollout {
   async #prepareAll(): Promise<RolloutOutcome> {
     const { fleet, undeploy } = this.#options;
     if (this.#roots.length > 0) {
-      await this.#prepare((transaction) => fleet.prepare(transaction));
+      await this.#prepare((all) => fleet.prepare(all));
       this.#settleNames();
       if (this.#roots.length > 0 && this.#transaction) return this.#commit(this.#transaction);
       await this.#abort();

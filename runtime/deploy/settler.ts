@@ -119,7 +119,9 @@ export class Settler {
 
   /** Links whose target may move without an event at the link. */
   links(): string[] {
-    return [...this.#known].filter(([path, known]) => known.signature.real !== path).map(([path]) => path);
+    return [...this.#known]
+      .filter(([path, known]) => known.signature.real !== path)
+      .map(([path]) => path);
   }
 
   /** The file that is read at this real path: itself, or the link that leads there. */

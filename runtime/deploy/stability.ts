@@ -22,7 +22,11 @@ export type Look =
   /** Look again in so many ms. */
   | { readonly kind: 'wait'; readonly ms: number }
   | { readonly kind: 'absent' }
-  | { readonly kind: 'settled'; readonly signature: Signature; readonly snapshot: Exclude<Snapshot, { kind: 'moving' }> }
+  | {
+      readonly kind: 'settled';
+      readonly signature: Signature;
+      readonly snapshot: Exclude<Snapshot, { kind: 'moving' }>;
+    }
   /** As `known` says: not read again. */
   | { readonly kind: 'same' };
 

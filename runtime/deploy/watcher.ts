@@ -2,6 +2,7 @@ import { type Dirent, lstatSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type FSWatcher, watch } from 'chokidar';
+import { background } from '../core/background.ts';
 import type { Logger } from '../log/logger.ts';
 import { fileKind, isIgnored, isIgnoredName, isInside, isProjectFile } from './file-kind.ts';
 
@@ -36,11 +37,12 @@ const noWatchesLeft = new Set(['ENOSPC', 'EMFILE', 'ENFILE']);
 /** Hints that something happened to a file. None of them is needed: the sweep finds all that they miss. */
 export class Watcher {
   readonly #options: WatcherOptions;
-  readonly #outside = new Set<string>();
-  #services: FSWatcher | undefined;
-  #others: FSWatcher | undefined;
+  /** One watcher each: chokidar does not watch a folder that it met below another one's depth. */
+  readonly #watchers = new Map<string, FSWatcher>();
+  readonly #folders = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #mode: WatchMode;
+  #started = false;
   #stopped = false;
 
   constructor(options: WatcherOptions) {
@@ -55,9 +57,10 @@ export class Watcher {
   /** Resolves when changes are noticed; sweeps once for what happened before. */
   async start(): Promise<void> {
     if (this.#mode !== 'sweep') {
-      this.#services = this.#open(this.#options.servicesDir, {});
-      this.#others = this.#open([...this.#outside], { depth: 0 });
-      await Promise.all([ready(this.#services), this.#outside.size === 0 || ready(this.#others)]);
+      this.#started = true;
+      this.#open(this.#options.servicesDir, {});
+      for (const folder of this.#folders) this.#open(folder, { depth: 0 });
+      await Promise.all([...this.#watchers.values()].map(ready));
     }
     await this.sweep();
     this.#again();
@@ -66,23 +69,31 @@ export class Watcher {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    await Promise.all([this.#services?.close(), this.#others?.close()]);
+    await this.#close();
   }
 
-  /** Also watches the folders of these files, which are outside of the services folder. */
+  /** Also watches the folders of these files, as far as they are outside of the services folder. */
   include(paths: Iterable<string>): void {
-    const { servicesDir } = this.#options;
+    const { projectDir, servicesDir } = this.#options;
     for (const path of paths) {
       const folder = dirname(path);
-      if (folder === servicesDir || isInside(servicesDir, path) || this.#outside.has(folder)) continue;
-      this.#outside.add(folder);
-      this.#others?.add(folder);
+      if (folder !== projectDir && !isInside(projectDir, folder)) continue;
+      if (
+        isIgnored(projectDir, folder) ||
+        folder === servicesDir ||
+        isInside(servicesDir, path) ||
+        this.#folders.has(folder)
+      )
+        continue;
+      this.#folders.add(folder);
+      if (this.#started && this.#mode !== 'sweep') this.#open(folder, { depth: 0 });
     }
   }
 
   /** Compares all files with what is known of them. */
   async sweep(): Promise<void> {
     const paths = new Set(await this.list());
+    for (const folder of this.#folders) for (const path of filesIn(folder)) paths.add(path);
     for (const path of this.#options.known()) paths.add(path);
     const all = [...paths];
     for (let at = 0; at < all.length && !this.#stopped; at += sweepBatch) {
@@ -108,9 +119,9 @@ export class Watcher {
     return found.sort();
   }
 
-  #open(paths: string | string[], more: { readonly depth?: number }): FSWatcher {
+  #open(folder: string, more: { readonly depth?: number }): void {
     const { projectDir } = this.#options;
-    const watcher = watch(paths, {
+    const watcher = watch(folder, {
       ...more,
       atomic: false,
       ignoreInitial: true,
@@ -120,12 +131,19 @@ export class Watcher {
       ignored: (path) => isIgnored(projectDir, path) || isFolderLink(path),
     });
     watcher.on('all', (event, path) => this.#notice(event, path));
+    // What was written before it was ready sent no event.
+    watcher.once('ready', () => {
+      if (more.depth !== 0) return;
+      const known = [...this.#options.known()].filter((path) => dirname(path) === folder);
+      this.#options.compare([...filesIn(folder), ...known]);
+    });
     watcher.on('error', (error) => this.#failed(error as NodeJS.ErrnoException));
     // What a folder of links leads to is swapped under an ignored name, as in Kubernetes' `..data`.
     watcher.on('raw', (_event, name) => {
-      if (name?.startsWith('..')) for (const link of this.#options.links()) this.#options.touch(link);
+      if (name?.startsWith('..'))
+        for (const link of this.#options.links()) this.#options.touch(link);
     });
-    return watcher;
+    this.#watchers.set(folder, watcher);
   }
 
   #notice(event: string, path: string): void {
@@ -161,9 +179,15 @@ export class Watcher {
       everyMs: sweepMs,
       reason: error.message,
     });
-    void Promise.all([this.#services?.close(), this.#others?.close()]);
-    this.#services = undefined;
-    this.#others = undefined;
+    background(this.#close(), (reason) =>
+      log.warn('a watcher did not close', { reason: String(reason) }),
+    );
+  }
+
+  async #close(): Promise<void> {
+    const watchers = [...this.#watchers.values()];
+    this.#watchers.clear();
+    await Promise.all(watchers.map((watcher) => watcher.close()));
   }
 
   #again(): void {
@@ -185,6 +209,14 @@ function isFolderLink(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** The files of one folder that could matter. */
+function filesIn(folder: string): string[] {
+  return entries(folder)
+    .filter((entry) => !entry.isDirectory() && !isIgnoredName(entry.name))
+    .map((entry) => join(folder, entry.name))
+    .filter((path) => fileKind(path) !== undefined || isProjectFile(path));
 }
 
 function entries(folder: string): Dirent[] {

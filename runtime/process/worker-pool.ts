@@ -75,11 +75,13 @@ export class WorkerPool {
   /** Replaces a worker that can go on for a while: it finishes what it has and ends. */
   async recycle(worker: WorkerProcess, graceMs: number): Promise<void> {
     if (this.#stopping || worker.state === 'draining' || worker.state === 'dead') return;
-    const served = worker.state === 'serving';
     worker.state = 'draining';
     worker.recycled = true;
     this.#options.log.warn('worker is being replaced', { worker: worker.id });
-    if (served) await this.#takeOver();
+    await this.#takeOver();
+    // Without anybody else it goes on serving until its successor is ready.
+    const filled = this.fill();
+    if (this.serving().length === 0) await filled;
     await this.#drainOne(worker, graceMs);
   }
 
@@ -123,7 +125,8 @@ export class WorkerPool {
   }
 
   #missing(): number {
-    return this.#options.size + 1 - this.#workers.size;
+    const staying = this.list().filter((worker) => worker.state !== 'draining');
+    return this.#options.size + 1 - staying.length;
   }
 
   async #promote(worker: WorkerProcess): Promise<void> {

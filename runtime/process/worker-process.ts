@@ -37,6 +37,11 @@ export interface WorkerProcessOptions {
   readonly hangMs: number;
 }
 
+/** To start up and say the first word. */
+const firstBeatMs = 10_000;
+/** A watchdog that itself comes so late has slept, with the machine or stopped by a signal. */
+const lateMs = 500;
+
 const nothing: Heartbeat = {
   rssBytes: 0,
   heapUsedBytes: 0,
@@ -63,11 +68,12 @@ export class WorkerProcess {
   readonly #child: ChildProcess;
   readonly #hangMs: number;
   #watchdog: NodeJS.Timeout | undefined;
+  #beats = 0;
 
   constructor(options: WorkerProcessOptions) {
     this.id = options.id;
     this.#hangMs = options.hangMs;
-    const child = fork(options.entry, options.args, {
+    const child = fork(options.entry, [...options.args], {
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       execArgv: [...options.execArgv],
@@ -75,6 +81,9 @@ export class WorkerProcess {
     });
     this.#child = child;
     this.pid = child.pid ?? 0;
+    child.on('error', () => {
+      // It did not start: that is its end, below.
+    });
     child.stdout?.pipe(options.output, { end: false });
     child.stderr?.pipe(options.output, { end: false });
     this.rpc = new Rpc(channelOf(child), {
@@ -92,18 +101,37 @@ export class WorkerProcess {
     this.#child.kill('SIGKILL');
   }
 
+  /** Ends it because it does not answer. */
+  killHung(): void {
+    this.hung = true;
+    this.kill();
+  }
+
   #beat(beat: Heartbeat): void {
     this.heartbeat = beat;
+    this.#beats++;
     this.#arm();
   }
 
   #arm(): void {
     clearTimeout(this.#watchdog);
     if (this.state === 'dead') return;
-    this.#watchdog = setTimeout(() => {
-      this.hung = true;
-      this.kill();
-    }, this.#hangMs);
+    const patienceMs = this.#beats === 0 ? Math.max(this.#hangMs, firstBeatMs) : this.#hangMs;
+    const dueAt = performance.now() + patienceMs;
+    this.#watchdog = setTimeout(() => this.#suspect(dueAt), patienceMs);
+  }
+
+  /** No heartbeat in time; but this process may have been the one that stood still. */
+  #suspect(dueAt: number): void {
+    if (performance.now() - dueAt > lateMs) {
+      this.#arm();
+      return;
+    }
+    const beats = this.#beats;
+    // Timers run before what has arrived is read: look at that first.
+    setImmediate(() => {
+      if (beats === this.#beats && this.state !== 'dead') this.killHung();
+    });
   }
 
   #ended(exit: WorkerExit): WorkerExit {

@@ -29,6 +29,8 @@ import { Standins } from './standins.ts';
 import { version } from './version.ts';
 import { WorkerStaff } from './worker-staff.ts';
 
+const sameKeyMs = 300;
+
 /** The control process: everything but user code, built, started and stopped in order. */
 export class ControlRoom {
   readonly #settings: Settings;
@@ -49,6 +51,7 @@ export class ControlRoom {
   #stored: Promise<InvocationQueue> | undefined;
   #deployed = false;
   #stopping: Promise<void> | undefined;
+  #signalledAt = 0;
   #onEnd: (code: number) => void = () => {};
 
   constructor(settings: Settings, env: Environment) {
@@ -112,10 +115,13 @@ export class ControlRoom {
   /** The first asks for a clean stop, the second ends everything now. */
   signal(): void {
     if (!this.#stopping) {
+      this.#signalledAt = Date.now();
       this.#banner.say('stopping: finishing what is in flight; once more to stop now');
       background(this.stop(), (error) => this.#log.error('stop', { error }));
       return;
     }
+    // One Ctrl-C comes twice: from the terminal, and passed on by npm.
+    if (Date.now() - this.#signalledAt < sameKeyMs) return;
     this.#staff.pool.kill();
     background(
       this.#redis.stop().finally(() => process.exit(130)),

@@ -1,7 +1,7 @@
 import { Fault } from '../core/fault.ts';
-import type { DeployFailure, Fleet, Prepared, Transaction } from '../deploy/unit.ts';
+import type { DeployFailure, Fleet, Prepared, Root, Transaction } from '../deploy/unit.ts';
 import type { Logger } from '../log/logger.ts';
-import type { WorkerProcess } from '../process/worker-process.ts';
+import type { WorkerExit, WorkerProcess } from '../process/worker-process.ts';
 import { Turn } from './turn.ts';
 
 export interface DeployFleetOptions {
@@ -18,15 +18,20 @@ export interface DeployFleetOptions {
   readonly loadMs: number;
 }
 
+type RootFailure = Prepared['failures'][number];
+
 const commitMs = 5_000;
+/** Canaries that somebody else ended before the file they were loading is suspected after all. */
+const mostAccidents = 3;
 
 /** The workers as the deployer sees them: all prepare, all commit, and none joins in between. */
 export class DeployFleet implements Fleet {
   readonly #options: DeployFleetOptions;
   readonly #members = new Set<WorkerProcess>();
-  /** Who has prepared the running transaction. */
-  readonly #prepared = new Set<WorkerProcess>();
+  /** Who has prepared the running transaction, and what each answered. */
+  readonly #prepared = new Map<WorkerProcess, Prepared>();
   readonly #turn = new Turn();
+  #booted = false;
   #running: number | undefined;
   #release: (() => void) | undefined;
 
@@ -54,34 +59,56 @@ export class DeployFleet implements Fleet {
     return [...this.#members];
   }
 
+  /** Everything there was at the start is loaded: from now on new workers come by `join`. */
+  booted(): void {
+    this.#booted = true;
+  }
+
   async canary(transaction: Transaction): Promise<Prepared> {
-    return this.#surviving(transaction, async () => {
-      // A new standby joins between transactions only: waiting for it inside one would never end.
-      this.#end(transaction);
-      const worker = await this.#options.standby();
-      await this.#begin(transaction);
-      return worker;
-    });
+    return this.#surviving(transaction, () => this.#canaryFor(transaction));
   }
 
   async prepare(transaction: Transaction): Promise<readonly Prepared[]> {
     if (this.#running === undefined) await this.#begin(transaction);
     const waiting = [...this.#members].filter((worker) => !this.#prepared.has(worker));
-    if (waiting.length === 0 && this.#prepared.size === 0) {
+    if (waiting.length === 0 && this.#prepared.size === 0 && !this.#booted) {
       return [await this.#surviving(transaction, () => this.#first())];
     }
-    const answers = await Promise.all(waiting.map((worker) => this.#try(worker, transaction)));
-    return answers.filter((answer) => answer !== undefined);
+    const failures = (
+      await Promise.all(waiting.map((worker) => this.#try(worker, transaction)))
+    ).filter((failure) => failure !== undefined);
+    const answers = [...this.#prepared.values()];
+    if (failures.length === 0) return answers;
+    // A canary lived through it: who ends when others do not was ended by something else.
+    if (answers.length > 0 && failures.length < waiting.length) return answers;
+    return [...answers, { id: transaction.id, services: [], failures }];
   }
 
   async commit(transaction: Transaction, roots: readonly string[]): Promise<void> {
-    await this.#all('commit', { id: transaction.id, roots });
-    this.#end(transaction);
+    try {
+      await this.#all('commit', { id: transaction.id, roots });
+    } finally {
+      this.#end(transaction);
+    }
   }
 
   async abort(transaction: Transaction): Promise<void> {
-    await this.#all('abort', { id: transaction.id });
-    this.#end(transaction);
+    try {
+      await this.#all('abort', { id: transaction.id });
+    } finally {
+      this.#end(transaction);
+    }
+  }
+
+  /** The standby, with the turn taken; not one that began to serve while the turn was waited for. */
+  async #canaryFor(transaction: Transaction): Promise<WorkerProcess> {
+    for (;;) {
+      // A new standby joins between transactions only: waiting for it inside one would never end.
+      this.#end(transaction);
+      const worker = await this.#options.standby();
+      await this.#begin(transaction);
+      if (worker.state === 'standby') return worker;
+    }
   }
 
   /**
@@ -92,47 +119,58 @@ export class DeployFleet implements Fleet {
     transaction: Transaction,
     next: () => Promise<WorkerProcess>,
   ): Promise<Prepared> {
-    const deaths: (DeployFailure & { readonly path: string })[] = [];
+    const deaths: RootFailure[] = [];
+    let accidents = 0;
     for (;;) {
       const worker = await next();
-      const killers = new Set(deaths.map(({ path }) => path));
-      const rest = {
-        ...transaction,
-        roots: transaction.roots.filter(({ path }) => !killers.has(path)),
-      };
-      const answer = await this.#try(worker, rest);
-      if (!answer) continue;
-      if (worker.state !== 'dead') {
-        return { ...answer, failures: [...answer.failures, ...deaths] };
+      const rest = without(transaction, deaths);
+      const failure = await this.#try(worker, rest, accidents >= mostAccidents);
+      const answer = this.#prepared.get(worker);
+      if (answer) return { ...answer, failures: [...answer.failures, ...deaths] };
+      if (failure) deaths.push(failure);
+      else accidents++;
+      if (accidents > 2 * mostAccidents) {
+        throw new Fault('unavailable', 'Every worker that tried ended before it was done');
       }
-      deaths.push(...answer.failures);
-      if (rest.roots.length === 0 || deaths.length >= transaction.roots.length) {
+      if (deaths.length >= transaction.roots.length) {
         return { id: transaction.id, services: [], failures: deaths };
       }
     }
   }
 
-  /** A worker's answer; a failure of the root that ended it; undefined when it ended for another reason. */
-  async #try(worker: WorkerProcess, transaction: Transaction): Promise<Prepared | undefined> {
+  /**
+   * Has a worker prepare; its answer is kept.
+   * @returns the failure of the root that ended it; undefined for an answer, and when it ended for another reason.
+   */
+  async #try(
+    worker: WorkerProcess,
+    transaction: Transaction,
+    blame = false,
+  ): Promise<RootFailure | undefined> {
     const patienceMs = this.#patience(transaction);
     try {
       const answer = await this.#ask<Prepared>(worker, 'prepare', transaction, patienceMs);
-      this.#prepared.add(worker);
-      return answer;
+      this.#prepared.set(worker, answer);
+      return undefined;
     } catch (error) {
-      const hung = Fault.from(error).code === 'timeout' || worker.hung;
-      worker.kill();
-      await worker.exited;
+      const { code } = Fault.from(error);
+      if (code !== 'timeout' && code !== 'unavailable') throw error;
+      const exit = await this.#ended(worker, code === 'timeout');
+      if (!blame && isAccident(worker, exit)) return undefined;
       const path = this.#options.markOf(worker);
       const root = transaction.roots.find((candidate) => candidate.path === path);
-      if (!root) return undefined;
-      const message = hung
-        ? `It did not finish loading in ${patienceMs} ms: an endless loop?`
-        : 'It ended its process while loading: process.exit, or a crash';
-      const kind = hung ? 'timeout' : 'exit';
-      const failure = { path: root.path, file: root.file, kind, message } as const;
-      return { id: transaction.id, services: [], failures: [failure] };
+      return root && deathBy(root, worker.hung, patienceMs);
     }
+  }
+
+  /** Waits for the end of a worker that does not answer, or has gone. */
+  async #ended(worker: WorkerProcess, hung: boolean): Promise<WorkerExit> {
+    if (hung) worker.killHung();
+    // One that only closed its channel does not end by itself.
+    const timer = setTimeout(() => worker.killHung(), commitMs);
+    const exit = await worker.exited;
+    clearTimeout(timer);
+    return exit;
   }
 
   async #first(): Promise<WorkerProcess> {
@@ -143,8 +181,12 @@ export class DeployFleet implements Fleet {
   }
 
   #add(worker: WorkerProcess): void {
+    if (worker.state === 'dead') return;
     this.#members.add(worker);
-    void worker.exited.then(() => this.#members.delete(worker));
+    void worker.exited.then(() => {
+      this.#members.delete(worker);
+      this.#prepared.delete(worker);
+    });
   }
 
   /** How long a prepare may take: the limit of one file, and a little for each. */
@@ -154,12 +196,12 @@ export class DeployFleet implements Fleet {
 
   /** Who does not answer is ended: its replacement joins with everything live. */
   async #all(method: 'commit' | 'abort', body: unknown): Promise<void> {
-    const workers = [...this.#prepared].filter((worker) => worker.state !== 'dead');
     await Promise.all(
-      workers.map(async (worker) => {
+      [...this.#prepared.keys()].map(async (worker) => {
         try {
           await this.#ask(worker, method, body, commitMs);
         } catch (error) {
+          if (worker.state === 'dead') return;
           this.#options.log.error('worker did not follow a deploy', { worker: worker.id, error });
           worker.kill();
         }
@@ -170,6 +212,7 @@ export class DeployFleet implements Fleet {
   #ask<T>(worker: WorkerProcess, method: string, body: unknown, timeoutMs: number): Promise<T> {
     return worker.rpc.request<T>(method, body, { timeoutMs });
   }
+
   async #begin(transaction: Transaction): Promise<void> {
     this.#release = await this.#turn.take();
     this.#running = transaction.id;
@@ -185,4 +228,25 @@ export class DeployFleet implements Fleet {
     // In a later turn of the loop: by then the deployer has noted what is live.
     if (release) setImmediate(release);
   }
+}
+
+function without(transaction: Transaction, deaths: readonly RootFailure[]): Transaction {
+  const killers = new Set(deaths.map(({ path }) => path));
+  return { ...transaction, roots: transaction.roots.filter(({ path }) => !killers.has(path)) };
+}
+
+/** Ended by somebody else, or told to end: no file is to blame. */
+function isAccident(worker: WorkerProcess, exit: WorkerExit): boolean {
+  return worker.recycled || (exit.signal === 'SIGKILL' && !worker.hung);
+}
+
+function deathBy(root: Root, hung: boolean, patienceMs: number): RootFailure {
+  const { path, file } = root;
+  const failure: Pick<DeployFailure, 'kind' | 'message'> = hung
+    ? {
+        kind: 'timeout',
+        message: `It did not finish loading in ${patienceMs} ms: an endless loop?`,
+      }
+    : { kind: 'exit', message: 'It ended its process while loading: process.exit, or a crash' };
+  return { path, file, ...failure };
 }

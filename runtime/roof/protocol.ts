@@ -14,6 +14,7 @@ export interface WorkerSetup {
 export interface WorkerBirth {
   readonly id: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  readonly heartbeatMs: number;
   /** Where it notes which service file it is evaluating, so that its death can be explained. */
   readonly markFile: string;
 }

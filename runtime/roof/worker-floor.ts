@@ -129,6 +129,7 @@ export class WorkerFloor {
       this.outgoing.close(),
       withDeadline(this.#store.stop(), 1_000, () => new Error('late')).catch(() => {}),
       this.#kvdb.close(),
+      this.loader.stop(),
     ]);
     for (const redis of this.#connections) redis.disconnect();
   }

@@ -25,6 +25,7 @@ export interface WorkerStaffOptions {
 
 const setupMs = 20_000;
 const serveMs = 5_000;
+const longestBeatMs = 1_000;
 
 /** The worker processes: how one is started, told what it needs, and given traffic. */
 export class WorkerStaff {
@@ -56,12 +57,12 @@ export class WorkerStaff {
 
   /** A worker that serves nobody; waits for one to be there. */
   async standby(): Promise<WorkerProcess> {
-    const deadline = Date.now() + setupMs;
+    const deadline = performance.now() + setupMs;
     for (;;) {
       await this.pool.fill();
       const worker = this.pool.standby();
       if (worker) return worker;
-      if (Date.now() > deadline) throw new Fault('unavailable', 'No worker is standing by');
+      if (performance.now() > deadline) throw new Fault('unavailable', 'No worker is standing by');
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
@@ -101,6 +102,7 @@ export class WorkerStaff {
     const birth: WorkerBirth = {
       id,
       logLevel: settings.logLevel,
+      heartbeatMs: Math.min(longestBeatMs, Math.ceil(settings.hangMs / 4)),
       markFile: this.#markFile(id),
     };
     const held = new Map<number, () => void>();

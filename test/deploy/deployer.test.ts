@@ -40,9 +40,15 @@ describe('Deployer', () => {
     });
 
     it('deploys the good files and says what is wrong with the others', async () => {
-      running = await project({ 'services/a.ts': service('One'), 'services/b.ts': 'export class {' });
+      running = await project({
+        'services/a.ts': service('One'),
+        'services/b.ts': 'export class {',
+      });
       expect(running.names()).to.deep.equal(['a.one']);
-      expect(running.deployer.failures().get('services/b.ts')).to.include({ kind: 'compile', line: 1 });
+      expect(running.deployer.failures().get('services/b.ts')).to.include({
+        kind: 'compile',
+        line: 1,
+      });
     });
   });
 
@@ -57,7 +63,10 @@ describe('Deployer', () => {
       expect(report.ms).to.be.greaterThanOrEqual(0);
       expect(code('services/a.ts')).to.contain('"two"');
       expect(running.shelf.canaries).to.have.length(1);
-      expect(running.log.lines.at(-1)).to.deep.include({ level: 'info', message: 'service deployed' });
+      expect(running.log.lines.at(-1)).to.deep.include({
+        level: 'info',
+        message: 'service deployed',
+      });
       const [live] = running.deployer.services();
       expect(live?.history.map((entry) => entry.version)).to.deep.equal([2, 1]);
     });
@@ -98,7 +107,10 @@ describe('Deployer', () => {
 
     it('with an error, keeps the old version and shows the place', async () => {
       running = await project({ 'services/a.ts': service('One') });
-      await running.write('services/a.ts', "import { Service } from 'hence';\nconst ü = 'ä'; export clas A {}\n");
+      await running.write(
+        'services/a.ts',
+        "import { Service } from 'hence';\nconst ü = 'ä'; export clas A {}\n",
+      );
       const report = await running.next();
       expect(report.deployed).to.deep.equal([]);
       expect(report.failures).to.have.length(1);
@@ -108,7 +120,10 @@ describe('Deployer', () => {
         "  1 | import { Service } from 'hence';\n> 2 | const ü = 'ä'; export clas A {}\n    |                       ^\n  3 |",
       );
       expect(running.names()).to.deep.equal(['a.one']);
-      expect(running.log.lines.at(-1)).to.deep.include({ level: 'error', message: 'deploy failed' });
+      expect(running.log.lines.at(-1)).to.deep.include({
+        level: 'error',
+        message: 'deploy failed',
+      });
       await running.write('services/a.ts', service('One'));
       await until(() => running.deployer.failures().size === 0);
       expect(running.deployer.services()[0]?.version).to.equal(1);
@@ -156,7 +171,9 @@ describe('Deployer', () => {
       await unlink(running.path('services/a.ts'));
       expect((await running.next()).undeployed).to.deep.equal(['a.one']);
       expect(running.names()).to.deep.equal(['b.two']);
-      expect(running.shelf.commits.at(-1)?.transaction.removed).to.deep.equal([running.path('services/a.ts')]);
+      expect(running.shelf.commits.at(-1)?.transaction.removed).to.deep.equal([
+        running.path('services/a.ts'),
+      ]);
       expect([...running.shelf.roots.keys()]).to.deep.equal([running.path('services/b.ts')]);
     });
 
@@ -169,7 +186,9 @@ describe('Deployer', () => {
       expect(report.undeployed).to.deep.equal([]);
       expect(report.failures).to.deep.equal([]);
       expect(running.shelf.commits).to.have.length(2);
-      expect(running.shelf.commits[1]?.transaction.undeploy).to.deep.equal([running.path('services/a.ts')]);
+      expect(running.shelf.commits[1]?.transaction.undeploy).to.deep.equal([
+        running.path('services/a.ts'),
+      ]);
     });
 
     it('finds files made at once with their folders', async () => {
@@ -181,7 +200,10 @@ describe('Deployer', () => {
     });
 
     it('undeploys what was in a removed folder', async () => {
-      running = await project({ 'services/x/a.ts': service('One'), 'services/x/b.ts': service('Two') });
+      running = await project({
+        'services/x/a.ts': service('One'),
+        'services/x/b.ts': service('Two'),
+      });
       await rm(running.path('services/x'), { recursive: true });
       await until(() => running.names().length === 0);
     });
@@ -189,7 +211,9 @@ describe('Deployer', () => {
     it('takes 200 files at once as one batch', async () => {
       running = await project({});
       await Promise.all(
-        Array.from({ length: 200 }, (_, at) => running.write(`services/s${at}.ts`, service('One', `${at}`))),
+        Array.from({ length: 200 }, (_, at) =>
+          running.write(`services/s${at}.ts`, service('One', `${at}`)),
+        ),
       );
       await until(() => running.names().length === 200);
       expect(running.reports.length).to.be.lessThanOrEqual(3);
@@ -197,7 +221,15 @@ describe('Deployer', () => {
 
     it('ignores what editors and tools leave', async () => {
       running = await project({});
-      for (const name of ['.a.ts', '#b.ts#', 'c.ts~', '4913', 'd.ts.swp', '.git/e.ts', 'node_modules/f.ts']) {
+      for (const name of [
+        '.a.ts',
+        '#b.ts#',
+        'c.ts~',
+        '4913',
+        'd.ts.swp',
+        '.git/e.ts',
+        'node_modules/f.ts',
+      ]) {
         await running.write(`services/${name}`, service('Wrong'));
       }
       await running.write('services/ok.ts', service('Right'));
@@ -206,7 +238,9 @@ describe('Deployer', () => {
     });
 
     it('removes a class from the services when it is gone from its file, after a moment', async () => {
-      running = await project({ 'services/a.ts': service('One') + service('Two').split('\n').slice(1).join('\n') });
+      running = await project({
+        'services/a.ts': service('One') + service('Two').split('\n').slice(1).join('\n'),
+      });
       expect(running.names()).to.deep.equal(['a.one', 'a.two']);
       const since = Date.now();
       await running.write('services/a.ts', service('One', "'still'"));
@@ -239,16 +273,25 @@ describe('Deployer', () => {
     });
 
     it('follows one inside it, and notices when it leads elsewhere', async () => {
-      running = await project({ 'services/.v1/a.ts': service('One'), 'services/.v2/a.ts': service('One', '2') });
+      running = await project({
+        'services/.v1/a.ts': service('One'),
+        'services/.v2/a.ts': service('One', '2'),
+      });
       await symlink('.v1/a.ts', running.path('services/a.ts'));
-      expect((await running.next()).deployed[0]).to.include({ name: 'a.one', file: 'services/a.ts' });
+      expect((await running.next()).deployed[0]).to.include({
+        name: 'a.one',
+        file: 'services/a.ts',
+      });
       await symlink('.v2/a.ts', running.path('services/.next'));
       await rename(running.path('services/.next'), running.path('services/a.ts'));
       expect((await running.next()).deployed[0]).to.include({ version: 2 });
     });
 
     it('follows a swap of the folder that links lead through', async () => {
-      running = await project({ 'services/..v1/a.ts': service('One'), 'services/..v2/a.ts': service('One', '2') });
+      running = await project({
+        'services/..v1/a.ts': service('One'),
+        'services/..v2/a.ts': service('One', '2'),
+      });
       await symlink('..v1', running.path('services/..data'));
       await symlink('..data/a.ts', running.path('services/a.ts'));
       await running.next();
@@ -260,10 +303,16 @@ describe('Deployer', () => {
 
   describe('with helpers', () => {
     const helped = { 'lib/help.ts': 'export const help = 1;\n' };
-    const user = (name: string) => service(name, 'help', "import { help } from '../lib/help.js';\n");
+    const user = (name: string) =>
+      service(name, 'help', "import { help } from '../lib/help.js';\n");
 
     it('redeploys all users of an edited one, and sends only the helper', async () => {
-      running = await project({ ...helped, 'services/a.ts': user('One'), 'services/b.ts': user('Two'), 'services/c.ts': service('Three') });
+      running = await project({
+        ...helped,
+        'services/a.ts': user('One'),
+        'services/b.ts': user('Two'),
+        'services/c.ts': service('Three'),
+      });
       await running.write('lib/help.ts', 'export const help = 2;\n');
       const report = await running.next();
       expect(report.deployed.map((one) => one.name)).to.deep.equal(['a.one', 'b.two']);
@@ -287,7 +336,11 @@ describe('Deployer', () => {
     it('redeploys users of edited JSON, which is part of their code', async () => {
       running = await project({
         'services/data.json': '{"color": "red"}',
-        'services/a.ts': service('One', 'data.color', "import data from './data.json' with { type: 'json' };\n"),
+        'services/a.ts': service(
+          'One',
+          'data.color',
+          "import data from './data.json' with { type: 'json' };\n",
+        ),
       });
       expect(code('services/a.ts')).to.contain('red');
       await running.write('services/data.json', '{"color": "blue"}');
@@ -296,12 +349,19 @@ describe('Deployer', () => {
     });
 
     it('keeps the users when a helper breaks, and says it once', async () => {
-      running = await project({ ...helped, 'services/a.ts': user('One'), 'services/b.ts': user('Two') });
+      running = await project({
+        ...helped,
+        'services/a.ts': user('One'),
+        'services/b.ts': user('Two'),
+      });
       await running.write('lib/help.ts', 'export const help = ;\n');
       const report = await running.next();
       expect(report.failures).to.have.length(1);
       expect(report.failures[0]).to.include({ file: 'lib/help.ts', line: 1, column: 21 });
-      expect([...running.deployer.failures().keys()]).to.deep.equal(['services/a.ts', 'services/b.ts']);
+      expect([...running.deployer.failures().keys()]).to.deep.equal([
+        'services/a.ts',
+        'services/b.ts',
+      ]);
       expect(running.names()).to.have.length(2);
     });
 
@@ -316,7 +376,10 @@ describe('Deployer', () => {
 
     it('deploys a file when the helper it misses is made', async () => {
       running = await project({ ...helped });
-      await running.write('services/a.ts', service('One', 'x', "import { x } from '../lib/late';\n"));
+      await running.write(
+        'services/a.ts',
+        service('One', 'x', "import { x } from '../lib/late';\n"),
+      );
       const [failure] = (await running.next()).failures;
       expect(failure).to.include({ kind: 'import', line: 2 });
       expect(failure?.message).to.contain('"../lib/late" does not exist');
@@ -327,14 +390,24 @@ describe('Deployer', () => {
     it('fails the users when their helper is deleted, and keeps them serving', async () => {
       running = await project({ ...helped, 'services/a.ts': user('One') });
       await unlink(running.path('lib/help.ts'));
-      expect((await running.next()).failures[0]).to.include({ kind: 'import', file: 'services/a.ts' });
+      expect((await running.next()).failures[0]).to.include({
+        kind: 'import',
+        file: 'services/a.ts',
+      });
       expect(running.names()).to.deep.equal(['a.one']);
     });
 
     it('gives a starting worker old and new helpers as its elders have them', async () => {
-      running = await project({ ...helped, 'services/a.ts': user('One'), 'services/b.ts': user('Two') });
+      running = await project({
+        ...helped,
+        'services/a.ts': user('One'),
+        'services/b.ts': user('Two'),
+      });
       expect(running.deployer.bootTransactions()).to.have.length(1);
-      await running.write('services/a.ts', `${user('One')}"worker says constructor";`);
+      await running.write(
+        'services/a.ts',
+        user('One').replace('return help', 'return [help, "worker says constructor"]'),
+      );
       await running.next();
       await running.write('lib/help.ts', 'export const help = 2;\n');
       expect((await running.next()).deployed.map((one) => one.name)).to.deep.equal(['b.two']);
@@ -343,7 +416,9 @@ describe('Deployer', () => {
         ['services/a.ts'],
         ['services/b.ts'],
       ]);
-      const helpers = transactions.map((one) => one.units.find((each) => each.file === 'lib/help.ts'));
+      const helpers = transactions.map((one) =>
+        one.units.find((each) => each.file === 'lib/help.ts'),
+      );
       expect(helpers[0]?.hash).not.to.equal(helpers[1]?.hash);
     });
 
@@ -351,13 +426,18 @@ describe('Deployer', () => {
       running = await project({ ...helped, 'services/a.ts': user('One') });
       await running.write('services/a.ts', service('One'));
       await running.next();
-      expect(running.shelf.commits.at(-1)?.transaction.removed).to.deep.equal([running.path('lib/help.ts')]);
+      expect(running.shelf.commits.at(-1)?.transaction.removed).to.deep.equal([
+        running.path('lib/help.ts'),
+      ]);
     });
 
     it('takes a helper and its user that were saved together in one transaction', async () => {
       running = await project({ ...helped, 'services/a.ts': user('One') });
       await running.write('lib/help.ts', 'export const better = 2;\n');
-      await running.write('services/a.ts', user('One').replaceAll('help }', 'better }').replace('return help', 'return better'));
+      await running.write(
+        'services/a.ts',
+        user('One').replaceAll('help }', 'better }').replace('return help', 'return better'),
+      );
       const report = await running.next();
       expect(report.failures).to.deep.equal([]);
       expect(report.deployed[0]).to.include({ version: 2 });
@@ -403,21 +483,32 @@ describe('Deployer', () => {
         const report = await running.next();
         expect(report.failures[0]).to.include({ kind, file: 'services/bad.ts' });
         expect(report.deployed.map((one) => one.name)).to.deep.equal(['good.good']);
-        expect(running.shelf.prepared.at(-1)?.roots.map((root) => root.file)).to.deep.equal(['services/good.ts']);
+        expect(running.shelf.prepared.at(-1)?.roots.map((root) => root.file)).to.deep.equal([
+          'services/good.ts',
+        ]);
         const tried = running.shelf.canaries.length;
         await utimes(running.path('services/bad.ts'), new Date(), new Date());
         await running.write('services/good.ts', service('Good', '[h, 2]', head));
         await running.next();
-        expect(running.shelf.canaries.slice(tried).flatMap((one) => one.roots.map((root) => root.file))).to.deep.equal(['services/good.ts']);
+        expect(
+          running.shelf.canaries.slice(tried).flatMap((one) => one.roots.map((root) => root.file)),
+        ).to.deep.equal(['services/good.ts']);
         await running.write('lib/h.ts', 'export const h = 3;\n');
         await running.next();
-        expect(running.shelf.canaries.flatMap((one) => one.roots).filter((root) => root.file === 'services/bad.ts')).to.have.length(2);
+        expect(
+          running.shelf.canaries
+            .flatMap((one) => one.roots)
+            .filter((root) => root.file === 'services/bad.ts'),
+        ).to.have.length(2);
       });
     }
 
     it('does not try it at the next boot either', async () => {
       const dir = await tempDir();
-      running = await project({ 'services/bad.ts': service('Bad', '"worker says timeout"') }, { dir });
+      running = await project(
+        { 'services/bad.ts': service('Bad', '"worker says timeout"') },
+        { dir },
+      );
       expect(running.deployer.failures().get('services/bad.ts')?.kind).to.equal('timeout');
       await running.stop();
       running = await project({}, { dir });
@@ -449,7 +540,11 @@ describe('Deployer', () => {
       running = await project({ 'services/a.ts': service('One') });
       const good = await running.deployer.deployFile('a.ts', service('Two'), { check: true });
       expect(good.deployed[0]).to.include({ name: 'a.two', version: 2 });
-      const bad = await running.deployer.deployFile('b.ts', service('Two', '"worker says constructor"'), { check: true });
+      const bad = await running.deployer.deployFile(
+        'b.ts',
+        service('Two', '"worker says constructor"'),
+        { check: true },
+      );
       expect(bad.failures[0]?.kind).to.equal('constructor');
       expect(running.names()).to.deep.equal(['a.one']);
       expect(running.shelf.commits).to.have.length(1);
@@ -462,11 +557,25 @@ describe('Deployer', () => {
 
     it('refuses names that are not plain service files, and text that cannot be one', async () => {
       running = await project({});
-      for (const name of ['../a.ts', 'A.ts', '.a.ts', 'a.json', 'a.d.ts', 'a.test.ts', 'x/a.ts', `${'a'.repeat(102)}.ts`, '']) {
-        const error = await running.deployer.deployFile(name, service('One')).catch((thrown: unknown) => thrown);
+      for (const name of [
+        '../a.ts',
+        'A.ts',
+        '.a.ts',
+        'a.json',
+        'a.d.ts',
+        'a.test.ts',
+        'x/a.ts',
+        `${'a'.repeat(102)}.ts`,
+        '',
+      ]) {
+        const error = await running.deployer
+          .deployFile(name, service('One'))
+          .catch((thrown: unknown) => thrown);
         expect(error, name).to.have.property('code', 'bad-request');
       }
-      const empty = await running.deployer.deployFile('a.ts', ' ').catch((thrown: unknown) => thrown);
+      const empty = await running.deployer
+        .deployFile('a.ts', ' ')
+        .catch((thrown: unknown) => thrown);
       expect(empty).to.have.property('message', 'a.ts is empty');
       const report = await running.deployer.deployFile(`${'a'.repeat(101)}.ts`, service('One'));
       expect(report.deployed).to.have.length(1);
@@ -476,7 +585,9 @@ describe('Deployer', () => {
   it('says that packages need a restart when the manifest changes', async () => {
     running = await project({ 'package.json': '{}', 'services/a.ts': service('One') });
     await running.write('package.json', '{"type": "module"}');
-    await until(() => running.log.lines.some((line) => line.message === 'restart to pick up new package versions'));
+    await until(() =>
+      running.log.lines.some((line) => line.message === 'restart to pick up new package versions'),
+    );
     await running.write('services/a.ts', service('One', '2'));
     expect((await running.next()).deployed).to.have.length(1);
   });
@@ -485,7 +596,9 @@ describe('Deployer', () => {
     running = await project({ 'services/a.ts': service('One') });
     running.shelf.broken = 'gone';
     await running.write('services/a.ts', service('One', '2'));
-    expect((await running.next()).failures[0]?.message).to.equal('the workers did not take services/a.ts: gone');
+    expect((await running.next()).failures[0]?.message).to.equal(
+      'the workers did not take services/a.ts: gone',
+    );
     running.shelf.broken = undefined;
     expect((await running.next()).deployed[0]).to.include({ version: 2 });
   });
@@ -499,7 +612,10 @@ describe('Deployer', () => {
   });
 
   it('finds changes by polling', async () => {
-    running = await project({ 'services/a.ts': service('One') }, { watch: 'poll', sweepMs: 60_000 });
+    running = await project(
+      { 'services/a.ts': service('One') },
+      { watch: 'poll', sweepMs: 60_000 },
+    );
     await writeFile(running.path('services/a.ts'), service('One', '2'));
     expect((await running.next()).deployed[0]).to.include({ version: 2 });
   });

@@ -68,7 +68,8 @@ export class Shelf implements Fleet {
     for (const path of transaction.undeploy) this.roots.delete(path);
     for (const path of transaction.removed) this.units.delete(path);
     for (const unit of transaction.units) this.units.set(unit.path, unit);
-    for (const root of transaction.roots) if (roots.includes(root.path)) this.roots.set(root.path, root);
+    for (const root of transaction.roots)
+      if (roots.includes(root.path)) this.roots.set(root.path, root);
     return Promise.resolve();
   }
 
@@ -84,10 +85,18 @@ export class Shelf implements Fleet {
     for (const { path, file } of transaction.roots) {
       const code = (given.get(path) ?? this.units.get(path))?.code;
       const [, kind] = /"worker says (constructor|timeout|exit)"/.exec(code ?? '') ?? [];
-      if (code === undefined) failures.push({ path, file, kind: 'import', message: 'no such unit' });
+      if (code === undefined)
+        failures.push({ path, file, kind: 'import', message: 'no such unit' });
       else if (kind !== undefined) {
         const message = `${file} did it: ${kind}`;
-        failures.push({ path, file, kind: kind as DeployFailure['kind'], message, line: 2, column: 3 });
+        failures.push({
+          path,
+          file,
+          kind: kind as DeployFailure['kind'],
+          message,
+          line: 2,
+          column: 3,
+        });
       } else services.push(...servicesOf(path, code));
     }
     return { id: transaction.id, services, failures };
@@ -99,7 +108,12 @@ function servicesOf(path: string, code: string): PreparedService[] {
   return [...code.matchAll(/^var (\w+) = class (?:\w+ )?extends [\w.]*Service\b[\s\S]*?^};/gm)].map(
     ([text, className = '']) => {
       const [, given] = /static serviceName = "(.*?)"/.exec(text) ?? [];
-      return { name: given ?? `${stem}.${kebabCase(className)}`, className, path, about: { className } };
+      return {
+        name: given ?? `${stem}.${kebabCase(className)}`,
+        className,
+        path,
+        about: { className },
+      };
     },
   );
 }
@@ -164,7 +178,7 @@ export async function project(
     reports,
     path,
     write,
-    names: () => deployer.services().map((service) => service.name),
+    names: () => deployer.services().map((one) => one.name),
     async next() {
       while (reports.length <= taken) {
         await new Promise<void>((resolve) => {
