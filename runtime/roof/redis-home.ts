@@ -4,8 +4,8 @@ import type { Logger } from '../log/logger.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { checkServer } from '../redis/requirements.ts';
 import { RedisServer } from '../redis/server.ts';
-import { findRedisBinary } from '../redis/version.ts';
 import { parseRedisTarget, type RedisTarget, showTarget } from '../redis/target.ts';
+import { findRedisBinary } from '../redis/version.ts';
 import type { Environment, Settings } from './settings.ts';
 
 /** The Redis this system lives in: a private one that it supervises, or the one it was pointed at. */

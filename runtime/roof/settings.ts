@@ -23,7 +23,7 @@ export interface StartOptions {
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A port, and whether the next free one will do because nobody asked for this one. */
-export interface PortWish {
+interface PortWish {
   readonly port: number;
   readonly orNext: boolean;
 }

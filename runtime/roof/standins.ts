@@ -1,4 +1,4 @@
-import { type Standin, standins as kinds } from '../../outgoing/standins.ts';
+import { standins as kinds, type Standin } from '../../outgoing/standins.ts';
 import type { StandinMessage } from '../admin/api.ts';
 import { Fault } from '../core/fault.ts';
 

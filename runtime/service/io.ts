@@ -3,7 +3,7 @@ import { Fault } from '../core/fault.ts';
 import { compileFields, type FieldList, type Fields } from './simple-io.ts';
 
 /** One side of a service's IO: a list of names, or any Standard Schema (zod, valibot, typebox, ...). */
-export type IoSide = FieldList | StandardSchemaV1;
+type IoSide = FieldList | StandardSchemaV1;
 
 /**
  * What a service takes and gives. Names are SimpleIO: `['user', '-subject']` or

@@ -12,7 +12,7 @@ import type { ServicePlan, Step } from './service-class.ts';
 import type { ServiceVersion } from './version.ts';
 
 /** Longer chains of services calling services are taken for an endless recursion. */
-export const maxDepth = 32;
+const maxDepth = 32;
 
 /** What a call needs beyond its own version. */
 export interface CallHost {

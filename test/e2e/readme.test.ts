@@ -31,7 +31,7 @@ function missingLine(output: string, expected: readonly string[]): string | unde
   const lines = output.split('\n');
   let at = 0;
   for (const line of expected) {
-    const escaped = line.trim().split('…').map(escape).join('.*');
+    const escaped = line.trim().split('…').map(patternOf).join('.*');
     const found = lines.findIndex((each, index) => index >= at && new RegExp(escaped).test(each));
     if (found < 0) return line;
     at = found + 1;
@@ -39,7 +39,7 @@ function missingLine(output: string, expected: readonly string[]): string | unde
   return undefined;
 }
 
-function escape(text: string): string {
+function patternOf(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll(/\s+/g, '\\s+');
 }
 
