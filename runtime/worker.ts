@@ -28,6 +28,7 @@ export class WorkerLife {
   readonly #log: Log;
   readonly #heartbeatMs: number;
   readonly #rpc: Rpc;
+  readonly #onSecret: (secret: string) => void;
   readonly #mark: (path: string | undefined) => void;
   readonly #delay = monitorEventLoopDelay({ resolution: 20 });
   #floor: WorkerFloor | undefined;
@@ -37,10 +38,12 @@ export class WorkerLife {
 
   constructor(birth: WorkerBirth) {
     this.#heartbeatMs = birth.heartbeatMs;
+    const redactor = new Redactor();
+    this.#onSecret = (secret) => redactor.add(secret);
     this.#log = Log.open({
       level: birth.logLevel,
       stream: process.stdout,
-      redactor: new Redactor(),
+      redactor,
       facts: { worker: birth.id },
     });
     this.#mark = openMark(birth.markFile);
@@ -101,6 +104,7 @@ export class WorkerLife {
         );
         return () => this.#rpc.notify('releaseSocket', lease);
       },
+      onSecret: this.#onSecret,
       onNotice: (connection, notice) => this.#rpc.notify('notice', { connection, notice }),
     });
   }

@@ -26,6 +26,8 @@ export interface ConnectionOptions {
   readonly standinUrl: (name: string) => string | undefined;
   /** What `${env:NAME}` means. */
   readonly env?: Environment;
+  /** Told each secret when it is opened, so that the log can take it out. */
+  readonly onSecret?: (secret: string) => void;
   /** Asked before each new socket, so that the pool's limit holds over several processes. */
   readonly acquireSocket?: AcquireSocket;
   /** Told what the other processes should heed too. */

@@ -32,6 +32,7 @@ export interface WorkerHost {
   readonly mark: (path: string | undefined) => void;
   readonly acquireSocket: NonNullable<ConnectionOptions['acquireSocket']>;
   readonly onNotice: NonNullable<ConnectionOptions['onNotice']>;
+  readonly onSecret: NonNullable<ConnectionOptions['onSecret']>;
 }
 
 /** Every part of a worker, built and wired. */
@@ -83,6 +84,7 @@ export class WorkerFloor {
       env: host.env,
       acquireSocket: host.acquireSocket,
       onNotice: host.onNotice,
+      onSecret: host.onSecret,
     });
     this.registry = new Registry({
       log,
