@@ -16,8 +16,9 @@ export async function run(options: StartOptions): Promise<number> {
   process.on('SIGTERM', signalled);
   process.on('SIGHUP', signalled);
   try {
-    await room.start();
+    await Promise.race([room.start(), ended]);
   } catch (error) {
+    if (room.stopping) return await ended;
     const fault = Fault.from(error);
     console.error(`\n  ✖ ${fault.code === 'internal' ? String(fault.cause) : fault.message}\n`);
     await room.stop();

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { Status, WorkerView } from '../../runtime/admin/api.ts';
 import { examples } from '../definition.ts';
-import { CliError } from '../errors.ts';
+import { CliError, failureText } from '../errors.ts';
 import { type ExitCode, exitCode } from '../exit-code.ts';
 import { bytes, cell, count, span } from '../format.ts';
 import type { Output } from '../output.ts';
@@ -93,9 +93,9 @@ async function statusText(out: Output, status: Status): Promise<string> {
     services: `${count(services.deployed)} deployed, ${failed}`,
   });
   const reasons = status.reasons.map((reason) => `not ready: ${cell(reason)}`);
-  return [about.join(' · '), ...reasons, '', facts, '', await workersText(status.workers)].join(
-    '\n',
-  );
+  const lines = [about.join(' · '), ...reasons, '', facts, '', await workersText(status.workers)];
+  for (const failure of status.failures) lines.push('', failureText(failure));
+  return lines.join('\n');
 }
 
 function redisText(redis: Status['redis']): string {

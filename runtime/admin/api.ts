@@ -92,6 +92,8 @@ export interface Status {
   /** The definitions' revision. */
   readonly revision: number;
   readonly services: { readonly deployed: number; readonly failed: number };
+  /** Why files of the services folder do not serve as they are there. */
+  readonly failures: DeployReport['failures'];
   readonly workers: readonly WorkerView[];
 }
 

@@ -1,5 +1,5 @@
 import { type ImportSpecifier, parse } from 'es-module-lexer';
-import type { Links, Use } from './links.ts';
+import { type Links, type Use, unquote } from './links.ts';
 import { applyEdits, type Edit } from './rewrite.ts';
 
 const staticImport = -1;
@@ -93,7 +93,7 @@ function clauseOf(text: string): Clause {
     const [, from, local] =
       /^\s*("(?:[^"\\]|\\.)*"|[\w$]+)(?:\s+as\s+([\w$]+))?\s*$/.exec(part) ?? [];
     if (from === undefined) continue;
-    names.push([from.startsWith('"') ? String(JSON.parse(from)) : from, local ?? from]);
+    names.push([from.startsWith('"') ? unquote(from) : from, local ?? from]);
   }
   const [, fallback] = /^([\w$]+)/.exec(head) ?? [];
   if (fallback !== undefined) names.push(['default', fallback]);

@@ -53,6 +53,8 @@ const buildOptions = {
   metafile: true,
   write: false,
   logLevel: 'silent',
+  // Paths and names as they are written, not as `\xE4`.
+  charset: 'utf8',
   // The same set as Node's own `import`; naming them turns esbuild's `module` condition off.
   conditions: ['node-addons', 'module-sync'],
   define: { 'import.meta': '__meta' },

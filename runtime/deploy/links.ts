@@ -11,7 +11,7 @@ export interface Use {
 }
 
 /** A name that a file only passes on. */
-export interface Alias {
+interface Alias {
   readonly path: string;
   readonly name: string;
 }
@@ -34,7 +34,7 @@ export function linksOf(code: string, isModule: boolean): Links {
   for (const [, word, quoted, value = ''] of (block?.text ?? '').matchAll(
     /^ {2}(?:([\w$]+)|("(?:[^"\\]|\\.)*")): \(\) => (.+?),?$/gm,
   )) {
-    const name = word ?? String(JSON.parse(quoted ?? '""'));
+    const name = word ?? unquote(quoted ?? '""');
     const [, from = '', passed = ''] = /^([\w$]+)\.([\w$]+)$/.exec(value) ?? [];
     const path = names.get(from);
     exports[name] = path === undefined ? null : { path, name: passed };
@@ -43,7 +43,7 @@ export function linksOf(code: string, isModule: boolean): Links {
   for (const [, target, quoted = '""'] of code.matchAll(
     /^__reExport\(([\w$]+), (?:__toESM\()?require\(("(?:[^"\\]|\\.)*")\)/gm,
   )) {
-    if (target === own) stars.push(String(JSON.parse(quoted)));
+    if (target === own) stars.push(unquote(quoted));
   }
   return { exports: isModule ? exports : null, stars, uses: usesOf(code, names, block) };
 }
@@ -66,7 +66,7 @@ function importNames(code: string): Map<string, string> {
   for (const [, name = '', quoted = '""'] of code.matchAll(
     /^var (import_[\w$]+) = (?:__toESM\()?require\(("(?:[^"\\]|\\.)*")\)/gm,
   )) {
-    names.set(name, String(JSON.parse(quoted)));
+    names.set(name, unquote(quoted));
   }
   return names;
 }
@@ -116,4 +116,14 @@ export function placeOf(unit: Unit, offset: number): { line: number; column: num
   const found = map.findEntry(before.length - 1, before.at(-1)?.length ?? 0);
   if (!('originalLine' in found)) return undefined;
   return { line: found.originalLine + 1, column: found.originalColumn + 1 };
+}
+
+/** A string as esbuild prints it: JSON, but for `\x1B` and `\u{1F600}`. */
+export function unquote(quoted: string): string {
+  const json = quoted
+    .replace(/\\x([0-9a-f]{2})/gi, '\\u00$1')
+    .replace(/\\u\{([0-9a-f]+)\}/gi, (_, hex: string) =>
+      String.fromCodePoint(Number.parseInt(hex, 16)),
+    );
+  return String(JSON.parse(json));
 }

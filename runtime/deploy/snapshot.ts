@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileKind } from './file-kind.ts';
 
 /** Files larger than this are refused: 1 MB. */
-export const maxFileBytes = 1_048_576;
+const maxFileBytes = 1_048_576;
 
 /** What tells one version of a file from another without reading it. */
 export interface Signature {

@@ -1,3 +1,4 @@
+import { Fault } from '../core/fault.ts';
 import type { Logger } from '../log/logger.ts';
 import type { WorkerExit, WorkerProcess } from './worker-process.ts';
 
@@ -49,8 +50,12 @@ export class WorkerPool {
     return this.list().find((worker) => worker.state === 'standby');
   }
 
-  /** Starts one process, which is not ready until the caller's `ready` has been run by `adopt`. */
+  /**
+   * Starts one process; it is not ready until the caller's `ready` has been run by `adopt`.
+   * @throws Fault `unavailable` once it is stopping
+   */
   spawn(): WorkerProcess {
+    if (this.#stopping) throw new Fault('unavailable', 'The workers are being stopped');
     const worker = this.#options.spawn(++this.#lastId);
     this.#workers.set(worker.id, worker);
     void worker.exited.then((exit) => this.#ended(worker, exit));
@@ -99,7 +104,9 @@ export class WorkerPool {
   }
 
   async #drainOne(worker: WorkerProcess, graceMs: number): Promise<void> {
+    if (worker.state === 'dead') return;
     worker.state = 'draining';
+    worker.recycled = true;
     const timer = setTimeout(() => worker.kill(), graceMs + 1_000);
     worker.rpc.request('drain', { graceMs }, { timeoutMs: graceMs + 1_000 }).catch(() => {
       worker.kill();

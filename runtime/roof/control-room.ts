@@ -1,11 +1,8 @@
 import { mkdirSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import process from 'node:process';
 import { AdminServer } from '../../channels/admin/admin-server.ts';
 import { Admin } from '../admin/admin.ts';
-import type { Readiness, Status } from '../admin/api.ts';
-import { applyConfig } from '../config/apply.ts';
 import { DefinitionStore } from '../config/store.ts';
 import { background } from '../core/background.ts';
 import { Fault } from '../core/fault.ts';
@@ -23,6 +20,8 @@ import { adminPorts } from './admin-desk.ts';
 import { Banner } from './banner.ts';
 import { definitionTypes } from './definition-types.ts';
 import { DeployFleet } from './deploy-fleet.ts';
+import { applyFirstConfig } from './first-config.ts';
+import { Health } from './health.ts';
 import { RedisHome } from './redis-home.ts';
 import type { Environment, Settings } from './settings.ts';
 import { Standins } from './standins.ts';
@@ -30,6 +29,8 @@ import { version } from './version.ts';
 import { WorkerStaff } from './worker-staff.ts';
 
 const sameKeyMs = 300;
+/** Clients of a Redis that does not answer never close by themselves. */
+const closeMs = 500;
 
 /** The control process: everything but user code, built, started and stopped in order. */
 export class ControlRoom {
@@ -43,13 +44,14 @@ export class ControlRoom {
   readonly #staff: WorkerStaff;
   readonly #fleet: DeployFleet;
   readonly #deployer: Deployer;
-  readonly #startedAt = Date.now();
+  readonly #health: Health;
   readonly #banner: Banner;
   #definitions: DefinitionStore | undefined;
   #admin: AdminServer | undefined;
   #port: BoundPort | undefined;
   #stored: Promise<InvocationQueue> | undefined;
   #deployed = false;
+  #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #signalledAt = 0;
   #onEnd: (code: number) => void = () => {};
@@ -105,6 +107,18 @@ export class ControlRoom {
       log: this.#log,
       ...(settings.pollMs === undefined ? {} : { watch: 'poll', sweepMs: settings.pollMs }),
     });
+    this.#health = new Health({
+      redis: this.#redis,
+      deployer: this.#deployer,
+      staff: this.#staff,
+      now: () => ({
+        definitions: this.#definitions,
+        deployed: this.#deployed,
+        stopping: this.stopping,
+        channelsUrl: this.#port === undefined ? '' : this.#channelsUrl,
+        adminUrl: this.#adminUrl,
+      }),
+    });
   }
 
   /** Called once, with the exit code, when it has stopped. */
@@ -112,16 +126,19 @@ export class ControlRoom {
     this.#onEnd = listener;
   }
 
-  /** The first asks for a clean stop, the second ends everything now. */
+  get stopping(): boolean {
+    return this.#stopping !== undefined;
+  }
+
+  /** The first asks for a clean stop, a second one that is not the same key ends everything now. */
   signal(): void {
     if (!this.#stopping) {
-      this.#signalledAt = Date.now();
-      this.#banner.say('stopping: finishing what is in flight; once more to stop now');
-      background(this.stop(), (error) => this.#log.error('stop', { error }));
+      this.#signalledAt = performance.now();
+      this.askToStop();
       return;
     }
     // One Ctrl-C comes twice: from the terminal, and passed on by npm.
-    if (Date.now() - this.#signalledAt < sameKeyMs) return;
+    if (performance.now() - this.#signalledAt < sameKeyMs) return;
     this.#staff.pool.kill();
     background(
       this.#redis.stop().finally(() => process.exit(130)),
@@ -129,29 +146,38 @@ export class ControlRoom {
     );
   }
 
-  async start(): Promise<void> {
-    const { host, port, adminPort } = this.#settings;
+  /** A clean stop, however often it is asked for. */
+  askToStop(): void {
+    if (this.#stopping) return;
+    this.#banner.say('stopping: finishing what is in flight; once more to stop now');
+    background(this.stop(), () => {});
+  }
+
+  start(): Promise<void> {
+    this.#starting ??= this.#start();
+    return this.#starting;
+  }
+
+  async #start(): Promise<void> {
+    const { port, adminPort } = this.#settings;
     this.#banner.title(version());
     // The first worker imports its modules while Redis starts.
     const first = this.#staff.pool.spawn();
     const sealing = Sealer.fromFile(join(this.#settings.dataDir, 'key'));
-    await Promise.all([
-      this.#redis.start(),
-      this.#standins.start(),
-      this.#deployer.start(),
-      bindPort(host, port).then((bound) => {
-        this.#port = bound;
-      }),
-    ]);
+    await this.#open();
     this.#definitions = this.#openDefinitions(await sealing);
     this.#admin = this.#openAdmin(this.#definitions);
     await this.#admin.start({ host: '127.0.0.1', ...adminPort });
+    this.#proceed();
     this.#banner.redis(this.#redis, this.#settings.dataDir);
     await this.#loadDefinitions(this.#definitions);
     await this.#staff.setUp(first);
     await this.#fleet.join(first);
     this.#banner.services(await this.#deployer.load(), this.#settings.servicesDir);
+    this.#fleet.booted();
+    this.#proceed();
     for (const worker of this.#fleet.members()) await this.#staff.pool.adopt(worker);
+    if (this.#staff.pool.serving().length === 0) await this.#staff.pool.fill();
     this.#deployed = true;
     this.#banner.ready({
       channelsUrl: this.#channelsUrl,
@@ -168,21 +194,61 @@ export class ControlRoom {
   }
 
   async #stop(): Promise<void> {
-    await this.#deployer.stop();
-    await this.#staff.pool.drain(this.#settings.graceMs);
+    if (!this.#deployed) await this.#interrupt();
+    // First: who comes now is refused at once, not left waiting for nobody.
     this.#port?.close();
-    await this.#admin?.stop();
-    await this.#standins.stop();
-    await Promise.race([this.#definitions?.stop(), pause(1_000)]);
-    await Promise.race([
-      this.#stored?.then((queue) => queue.close()).catch(() => {}),
-      pause(1_000),
+    await this.#settle([this.#deployer.stop(), this.#staff.pool.drain(this.#settings.graceMs)]);
+    await this.#settle([
+      this.#admin?.stop(),
+      this.#standins.stop(),
+      atMost(closeMs, this.#definitions?.stop()),
+      atMost(closeMs, this.#closeStored()),
+      atMost(closeMs, this.#kvdb.close()),
     ]);
-    await this.#kvdb.close();
-    await this.#redis.stop();
+    await this.#settle([this.#redis.stop()]);
     this.#banner.say('stopped');
     await this.#log.close();
     this.#onEnd(0);
+  }
+
+  /** Makes a start that is under way fail where it waits, and waits until it has. */
+  async #interrupt(): Promise<void> {
+    this.#staff.pool.kill();
+    background(this.#redis.stop(), () => {});
+    background(this.#definitions?.stop() ?? Promise.resolve(), () => {});
+    await this.#starting?.catch(() => {});
+  }
+
+  /** An end is an end: what cannot be closed is said, and the rest goes on. */
+  async #settle(closings: readonly (Promise<unknown> | undefined)[]): Promise<void> {
+    for (const outcome of await Promise.allSettled(closings)) {
+      if (outcome.status === 'rejected') {
+        this.#log.warn('not closed cleanly', { error: outcome.reason });
+      }
+    }
+  }
+
+  async #closeStored(): Promise<void> {
+    await (await this.#stored)?.close();
+  }
+
+  /** All at once; when one fails the others are waited for, so that they can be closed. */
+  async #open(): Promise<void> {
+    const { host, port } = this.#settings;
+    const opened = await Promise.allSettled([
+      this.#redis.start(),
+      this.#standins.start(),
+      this.#deployer.start(),
+      bindPort(host, port).then((bound) => {
+        this.#port = bound;
+      }),
+    ]);
+    this.#proceed();
+    for (const part of opened) if (part.status === 'rejected') throw part.reason;
+  }
+
+  #proceed(): void {
+    if (this.#stopping) throw new Fault('unavailable', 'It was stopped while it started');
   }
 
   #openDefinitions(sealer: Sealer): DefinitionStore {
@@ -199,9 +265,9 @@ export class ControlRoom {
     const admin = new Admin(
       adminPorts({
         system: {
-          status: () => this.#status(),
-          readiness: () => this.#readiness(),
-          stop: () => this.signal(),
+          status: () => this.#health.status(),
+          readiness: () => this.#health.readiness(),
+          stop: () => this.askToStop(),
         },
         staff: this.#staff,
         deployer: this.#deployer,
@@ -221,67 +287,10 @@ export class ControlRoom {
     const waiting = setTimeout(() => {
       this.#log.warn('waiting for Redis', { redis: this.#redis.shown });
     }, 3_000);
-    await definitions.start();
-    clearTimeout(waiting);
+    await definitions.start().finally(() => clearTimeout(waiting));
     await this.#redis.check();
-    const { configFile, configRequired } = this.#settings;
-    if (!definitions.isEmpty()) {
-      this.#banner.config(`revision ${definitions.revision}`);
-      return;
-    }
-    const text = await readFile(configFile, 'utf8').catch((error: unknown) => {
-      if (!configRequired) return undefined;
-      throw new Fault('not-found', `No configuration file ${configFile}`, { cause: error });
-    });
-    if (text === undefined) return;
-    const file = configFile.replace(`${this.#settings.projectDir}/`, '');
-    const { changes, revision } = await applyConfig(
-      definitions,
-      { file, text },
-      { env: (name) => this.#env[name] },
-    );
-    this.#banner.config(`${file} applied, ${changes.length} definitions, revision ${revision}`);
-  }
-
-  async #status(): Promise<Status> {
-    const { ready, reasons } = await this.#readiness();
-    const redis = this.#redis;
-    return {
-      version: version(),
-      node: process.versions.node,
-      pid: process.pid,
-      uptimeMs: Date.now() - this.#startedAt,
-      ready,
-      reasons,
-      channelsUrl: this.#channelsUrl,
-      adminUrl: this.#adminUrl,
-      redis: {
-        url: redis.shown,
-        embedded: redis.embedded,
-        up: await redis.answers(),
-        ...(redis.version === undefined ? {} : { version: redis.version }),
-      },
-      revision: this.#definitions?.revision ?? 0,
-      services: {
-        deployed: this.#deployer.services().length,
-        failed: this.#deployer.failures().size,
-      },
-      workers: this.#staff.views(),
-    };
-  }
-
-  async #readiness(): Promise<Readiness> {
-    const store = this.#definitions?.status();
-    const reasons = [
-      this.#stopping && 'it is stopping',
-      !(await this.#redis.answers()) && 'redis does not answer',
-      store?.lost && `redis was ${store.lost}: the last known definitions serve on`,
-      !store?.loaded && 'the definitions are not loaded',
-      store?.loaded && !store.up && 'the definitions cannot be read again',
-      !this.#deployed && 'the services are not loaded',
-      this.#staff.pool.serving().length === 0 && 'no worker serves',
-    ].filter((reason) => typeof reason === 'string');
-    return { ready: reasons.length === 0, reasons };
+    const told = await applyFirstConfig(definitions, this.#settings, this.#env);
+    if (told !== undefined) this.#banner.config(told);
   }
 
   #storedCalls(): Promise<InvocationQueue> {
@@ -306,6 +315,10 @@ export class ControlRoom {
   }
 }
 
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+async function atMost(ms: number, work: Promise<unknown> | undefined): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

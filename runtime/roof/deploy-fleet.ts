@@ -31,6 +31,8 @@ export class DeployFleet implements Fleet {
   /** Who has prepared the running transaction, and what each answered. */
   readonly #prepared = new Map<WorkerProcess, Prepared>();
   readonly #turn = new Turn();
+  /** Live files that ended a worker which was to load them later. */
+  readonly #deadly = new Set<string>();
   #booted = false;
   #running: number | undefined;
   #release: (() => void) | undefined;
@@ -43,11 +45,7 @@ export class DeployFleet implements Fleet {
   async join(worker: WorkerProcess): Promise<void> {
     const release = await this.#turn.take();
     try {
-      for (const live of this.#options.live()) {
-        await this.#ask<Prepared>(worker, 'prepare', live, this.#patience(live));
-        const roots = live.roots.map(({ path }) => path);
-        await this.#ask(worker, 'commit', { id: live.id, roots }, commitMs);
-      }
+      for (const live of this.#options.live()) await this.#catchUp(worker, live);
       this.#add(worker);
     } finally {
       release();
@@ -78,6 +76,9 @@ export class DeployFleet implements Fleet {
       await Promise.all(waiting.map((worker) => this.#try(worker, transaction)))
     ).filter((failure) => failure !== undefined);
     const answers = [...this.#prepared.values()];
+    if (answers.length + failures.length === 0 && transaction.roots.length > 0) {
+      throw new Fault('unavailable', 'No worker is there to load it');
+    }
     if (failures.length === 0) return answers;
     // A canary lived through it: who ends when others do not was ended by something else.
     if (answers.length > 0 && failures.length < waiting.length) return answers;
@@ -98,6 +99,31 @@ export class DeployFleet implements Fleet {
     } finally {
       this.#end(transaction);
     }
+  }
+
+  /** A file that does not load here, though it did elsewhere, is left out: the worker is better than none. */
+  async #catchUp(worker: WorkerProcess, live: Transaction): Promise<void> {
+    const roots = live.roots.filter((root) => !this.#deadly.has(keyOf(root)));
+    const order = { ...live, roots };
+    const failure = await this.#try(worker, order);
+    const answer = this.#prepared.get(worker);
+    this.#prepared.delete(worker);
+    const failures = failure ? [failure] : (answer?.failures ?? []);
+    for (const { file, message } of failures) {
+      this.#options.log.error('service file does not load in a new worker', {
+        worker: worker.id,
+        file,
+        reason: message,
+      });
+    }
+    if (!answer) {
+      const killer = roots.find(({ path }) => path === failure?.path);
+      if (killer) this.#deadly.add(keyOf(killer));
+      throw new Fault('unavailable', 'It ended while it loaded the services');
+    }
+    const failed = new Set(failures.map(({ path }) => path));
+    const loaded = roots.map(({ path }) => path).filter((path) => !failed.has(path));
+    await this.#ask(worker, 'commit', { id: live.id, roots: loaded }, commitMs);
   }
 
   /** The standby, with the turn taken; not one that began to serve while the turn was waited for. */
@@ -233,6 +259,10 @@ export class DeployFleet implements Fleet {
 function without(transaction: Transaction, deaths: readonly RootFailure[]): Transaction {
   const killers = new Set(deaths.map(({ path }) => path));
   return { ...transaction, roots: transaction.roots.filter(({ path }) => !killers.has(path)) };
+}
+
+function keyOf({ path, hash }: Root): string {
+  return `${hash} ${path}`;
 }
 
 /** Ended by somebody else, or told to end: no file is to blame. */

@@ -8,6 +8,9 @@ import { parseRedisTarget, type RedisTarget, showTarget } from '../redis/target.
 import { findRedisBinary } from '../redis/version.ts';
 import type { Environment, Settings } from './settings.ts';
 
+/** A frozen one must not hold up the end; what it acknowledged is on disk. */
+const stopTimeoutMs = 1_000;
+
 /** The Redis this system lives in: a private one that it supervises, or the one it was pointed at. */
 export class RedisHome {
   readonly embedded: boolean;
@@ -25,6 +28,7 @@ export class RedisHome {
       ? new RedisServer({
           dir: join(settings.dataDir, 'redis'),
           log,
+          stopTimeoutMs,
           ...(binary === undefined ? {} : { binary }),
         })
       : undefined;

@@ -155,6 +155,18 @@ describe('Compiler', () => {
     ).to.deep.equal({ late: 1 });
   });
 
+  it('takes file names of every kind', async () => {
+    await write("lib/über 'x' (1) 😀.ts", 'export const help = 1;');
+    const file = path("lib/über 'x' (1) 😀.ts");
+    const one = await compiled(
+      `import { help } from "../lib/über 'x' (1) 😀.ts";\nexport default help;\n`,
+      'services/ä.ts',
+    );
+    expect(one.unit.imports).to.deep.equal([file]);
+    expect(one.links.uses[0]).to.include({ path: file, name: 'help' });
+    expect((await run(one, { [file]: { help: 1 } }))['default']).to.equal(1);
+  });
+
   it('inlines JSON and text, and counts them in the hash', async () => {
     await write('services/data.json', '{"a": 1}');
     await write('services/query.sql', 'select 1');

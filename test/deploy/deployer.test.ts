@@ -158,6 +158,12 @@ describe('Deployer', () => {
       });
     }
 
+    it('accepts exactly 1 MB', async () => {
+      running = await project({});
+      await running.write('services/a.ts', service('One').padEnd(1_048_576, ' '));
+      expect((await running.next()).deployed[0]?.name).to.equal('a.one');
+    });
+
     it('accepts a byte order mark and CRLF', async () => {
       running = await project({});
       await running.write('services/a.ts', `\uFEFF${service('One').replaceAll('\n', '\r\n')}`);

@@ -15,13 +15,13 @@ import type {
 } from '../../runtime/deploy/unit.ts';
 import type { Facts, Logger } from '../../runtime/log/logger.ts';
 
-export interface Line {
+interface Line {
   readonly level: string;
   readonly message: string;
   readonly facts: Facts;
 }
 
-export class Lines implements Logger {
+class Lines implements Logger {
   readonly lines: Line[] = [];
   readonly debugging = false;
   debug(): void {}
@@ -40,7 +40,7 @@ export class Lines implements Logger {
 }
 
 /** Answers like a worker, by reading the compiled code instead of running it. */
-export class Shelf implements Fleet {
+class Shelf implements Fleet {
   readonly canaries: Transaction[] = [];
   readonly prepared: Transaction[] = [];
   readonly commits: { transaction: Transaction; roots: readonly string[] }[] = [];

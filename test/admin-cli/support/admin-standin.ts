@@ -189,6 +189,7 @@ export class AdminStandin {
       redis: { url: 'unix:.hence/redis.sock', embedded: true, up: this.ready, version: '7.0.15' },
       revision: this.#revision,
       services: { deployed: 2, failed: 1 },
+      failures: [],
       workers: [
         {
           id: 1,
