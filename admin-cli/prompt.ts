@@ -23,8 +23,9 @@ export async function ask(question: string): Promise<string> {
 /** One line that is not shown while it is typed. */
 export async function askSecret(question: string): Promise<string> {
   const { stdin, stderr } = process;
-  stderr.write(question);
+  // Before the question: who types at once must not be shown either.
   stdin.setRawMode(true);
+  stderr.write(question);
   stdin.setEncoding('utf8');
   try {
     return await typedLine();

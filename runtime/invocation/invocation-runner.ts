@@ -63,8 +63,14 @@ export class InvocationRunner {
 
   /** Takes no more, and waits for those that run, at most `graceMs`. What is left runs again elsewhere. */
   async stop(graceMs: number): Promise<void> {
-    // close() never settles while Redis cannot be reached (taskforcesh/bullmq#4656).
-    await withDeadline(this.#worker.close(), graceMs, () => new Error('late')).catch(() => {});
+    // close() never settles while Redis cannot be reached (taskforcesh/bullmq#4656), nor for a call that hangs.
+    const closed = this.#worker.close();
+    await withDeadline(closed, graceMs, () => new Error('late')).catch(() => this.#abandon());
+  }
+
+  /** Lets go of Redis: the locks run out, and another process takes the calls over. */
+  async #abandon(): Promise<void> {
+    await withDeadline(this.#worker.disconnect(), 500, () => new Error('late')).catch(() => {});
   }
 
   async #process(job: Job<StoredCall>): Promise<void> {

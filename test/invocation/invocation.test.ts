@@ -70,7 +70,6 @@ describe('stored calls', () => {
     });
     await until(() => taken);
     await frozen.stop(50);
-    connections.at(-1)?.disconnect();
 
     let done = false;
     runner(async () => {
