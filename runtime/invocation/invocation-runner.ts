@@ -33,6 +33,7 @@ export class InvocationRunner {
   readonly #worker: Worker<StoredCall>;
   readonly #log: Logger;
   readonly #run: InvocationRunnerOptions['run'];
+  #running = 0;
 
   constructor(options: InvocationRunnerOptions) {
     this.#log = options.log;
@@ -63,17 +64,18 @@ export class InvocationRunner {
 
   /** Takes no more, and waits for those that run, at most `graceMs`. What is left runs again elsewhere. */
   async stop(graceMs: number): Promise<void> {
-    // close() never settles while Redis cannot be reached (taskforcesh/bullmq#4656), nor for a call that hangs.
-    const closed = this.#worker.close();
-    await withDeadline(closed, graceMs, () => new Error('late')).catch(() => this.#abandon());
-  }
-
-  /** Lets go of Redis: the locks run out, and another process takes the calls over. */
-  async #abandon(): Promise<void> {
-    await withDeadline(this.#worker.disconnect(), 500, () => new Error('late')).catch(() => {});
+    const deadline = Date.now() + graceMs;
+    await within(this.#worker.pause(true), graceMs);
+    while (this.#running > 0 && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    // Forced, it lets go of a call that hangs: its lock runs out, and another process takes it over.
+    // Without a deadline close() waits for an unreachable Redis for ever (taskforcesh/bullmq#4656).
+    await within(this.#worker.close(this.#running > 0), Math.max(deadline - Date.now(), 1_000));
   }
 
   async #process(job: Job<StoredCall>): Promise<void> {
+    this.#running++;
     try {
       await this.#run(job.data);
     } catch (error) {
@@ -81,6 +83,8 @@ export class InvocationRunner {
       const reason = reasonOf(fault);
       if (permanent.has(fault.code)) throw new UnrecoverableError(reason);
       throw new Error(reason, { cause: error });
+    } finally {
+      this.#running--;
     }
   }
 
@@ -92,6 +96,11 @@ export class InvocationRunner {
       this.#log.warn('stored call failed, it will be tried again', facts);
     else this.#log.error('stored call is dead', facts);
   }
+}
+
+/** Waits, at most so long, for what may never settle. */
+async function within(promise: Promise<unknown>, ms: number): Promise<void> {
+  await withDeadline(promise, ms, () => new Error('late')).catch(() => {});
 }
 
 function reasonOf(fault: Fault): string {
