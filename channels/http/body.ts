@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import getRawBody from 'raw-body';
 import { Fault } from '../../runtime/core/fault.ts';
-import { HttpFault } from './status-table.ts';
+import { HttpFault } from './http-fault.ts';
 
 export function hasBody({ headers }: IncomingMessage): boolean {
   if (headers['transfer-encoding'] !== undefined) return true;

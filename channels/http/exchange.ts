@@ -8,10 +8,10 @@ import { hasBody, readBody } from './body.ts';
 import type { Channel } from './channel.ts';
 import { ChannelCall } from './channel-call.ts';
 import { encodeReply } from './encode.ts';
+import { HttpFault, statusOf } from './http-fault.ts';
 import { mergeInput, noFields, parseBody, parseFields } from './input.ts';
 import type { Params, Routes } from './routes.ts';
 import { send, sendFault } from './send.ts';
-import { HttpFault, httpStatus } from './status-table.ts';
 import { splitTarget, type Target } from './target.ts';
 
 /** What all exchanges of a server share. */
@@ -244,7 +244,7 @@ export class Exchange {
 
   #logFault(fault: Fault): void {
     const { log } = this.#host;
-    const facts = { ...this.#facts(httpStatus(fault)), code: fault.code };
+    const facts = { ...this.#facts(statusOf(fault)), code: fault.code };
     if (fault.code === 'internal') {
       log.error('request failed', { ...facts, reason: fault.message, error: fault.cause ?? fault });
     } else if (fault.code === 'unavailable' || fault.code === 'timeout') {
@@ -262,7 +262,7 @@ export class Exchange {
       channel: this.#channel?.name,
       service: this.#channel?.service,
       status,
-      ms: Number((performance.now() - this.#startedAt).toFixed(2)),
+      ms: Math.round((performance.now() - this.#startedAt) * 100) / 100,
     };
   }
 }

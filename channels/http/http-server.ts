@@ -2,8 +2,8 @@ import { createServer, type RequestListener, type Server, type ServerResponse } 
 import type { Duplex } from 'node:stream';
 import { newCid } from '../../runtime/core/cid.ts';
 import type { Fault } from '../../runtime/core/fault.ts';
+import { HttpFault } from './http-fault.ts';
 import { faultBody } from './send.ts';
-import { HttpFault } from './status-table.ts';
 
 /** All in ms, and short enough that a slow client does not hold a connection for long. */
 export interface HttpServerTimeouts {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Fault } from '../../runtime/core/fault.ts';
 import { hasBody } from './body.ts';
 import type { Encoded } from './encode.ts';
-import { httpStatus } from './status-table.ts';
+import { statusOf } from './http-fault.ts';
 
 /** A body shorter than this is read and thrown away, so that the connection can go on. */
 const smallBodyBytes = 65_536;
@@ -36,7 +36,7 @@ export function sendFault(
   if (fault.retryAfterMs !== undefined) {
     headers.push('Retry-After', String(Math.ceil(fault.retryAfterMs / 1_000)));
   }
-  const encoded = { status: httpStatus(fault), headers, body };
+  const encoded = { status: statusOf(fault), headers, body };
   if (unread(req, fault)) sendAndLinger(req, res, encoded);
   else send(res, encoded);
 }

@@ -1,4 +1,4 @@
-import { HttpFault } from './status-table.ts';
+import { HttpFault } from './http-fault.ts';
 
 const maxUrlLength = 8_192;
 

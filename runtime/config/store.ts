@@ -307,7 +307,9 @@ export class DefinitionStore {
   async #asking<T>(answer: Promise<T>): Promise<T> {
     try {
       const result = await answer;
-      if (!this.#up) this.#log.info('definitions are in reach', { revision: this.#revision });
+      // At the start that is no news.
+      const again = this.#install !== undefined && !this.#up;
+      if (again) this.#log.info('definitions are in reach again', { revision: this.#revision });
       this.#up = true;
       return result;
     } catch (error) {

@@ -7,6 +7,7 @@ import type {
   InvokeRequest,
   Status,
 } from '../../../runtime/admin/api.ts';
+import { httpStatus } from '../../../runtime/core/http-status.ts';
 
 type Code = ErrorBody['error']['code'];
 
@@ -23,20 +24,6 @@ interface Answer {
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
 }
-
-const statusOf: Readonly<Record<Code, number>> = {
-  'bad-request': 400,
-  unauthorized: 401,
-  forbidden: 403,
-  'not-found': 404,
-  'method-not-allowed': 405,
-  conflict: 409,
-  'too-large': 413,
-  'too-many': 429,
-  timeout: 504,
-  unavailable: 503,
-  internal: 500,
-};
 
 class Refusal extends Error {
   readonly code: Code;
@@ -114,7 +101,7 @@ export class AdminStandin {
     } catch (error) {
       const { code, message, details } = error as Refusal;
       answer = {
-        status: statusOf[code] ?? 500,
+        status: httpStatus[code] ?? 500,
         body: { error: { code: code ?? 'internal', message, details }, cid: 'c1' },
       };
     }
@@ -441,7 +428,7 @@ function failureIn(file: string): object {
 }
 
 function invoke(name: string, request: InvokeRequest): object {
-  const known = Object.keys(statusOf).find((code) => name === `fail-${code}`);
+  const known = Object.keys(httpStatus).find((code) => name === `fail-${code}`);
   if (known !== undefined) throw new Refusal(known as Code, `It failed: ${known}`);
   const cid = request.cid ?? '0f7a41c2';
   const reply = { cid, service: name, version: 1, ms: 6.1 };

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { expect } from 'chai';
-import { statusOf } from '../../../channels/http/status-table.ts';
 import { Fault, type FaultCode } from '../../../runtime/core/fault.ts';
+import { httpStatus } from '../../../runtime/core/http-status.ts';
 import type { Reply } from '../../../runtime/service/call.ts';
 import { until } from '../../support/until.ts';
 import { ask, type Given, reply, sendRaw, serving, stopAll, type World } from './fixture.ts';
@@ -123,7 +123,7 @@ describe('A channel answers', () => {
   }
 
   describe('a Fault', () => {
-    for (const [code, status] of Object.entries(statusOf)) {
+    for (const [code, status] of Object.entries(httpStatus)) {
       it(`${code} with ${status}`, async () => {
         const at = await failing(new Fault(code as FaultCode, 'A sentence', { details: { a: 1 } }));
         const answer = await ask(at, 'GET', '/it');
