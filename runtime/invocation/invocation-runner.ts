@@ -45,8 +45,9 @@ export class InvocationRunner {
       autorun: false,
       // A second crash must not fail a call: the default of 1 would.
       maxStalledCount: 20,
-      lockDuration: 10_000,
-      stalledInterval: 2_000,
+      // A call whose process died runs elsewhere within the sum of the two.
+      lockDuration: 6_000,
+      stalledInterval: 1_500,
       runRetryDelay: 500,
       drainDelay: 5,
       settings: { backoffStrategy: (attempts) => retryDelay(attempts, options.schedule) },

@@ -7,6 +7,8 @@ import { Fault } from '../core/fault.ts';
 export interface BoundPort {
   readonly host: string;
   readonly port: number;
+  /** `http://127.0.0.1:11223` */
+  readonly url: string;
   /** Passed on with `send`, and to `server.listen`. */
   readonly handle: object;
   close(): void;
@@ -62,5 +64,7 @@ function bind(host: string, port: number): BoundPort {
   }
   const name: { port?: number } = {};
   handle.getsockname(name);
-  return { host, port: name.port ?? port, handle, close: () => handle.close() };
+  const bound = name.port ?? port;
+  const url = `http://${net.isIPv6(host) ? `[${host}]` : host}:${bound}`;
+  return { host, port: bound, url, handle, close: () => handle.close() };
 }

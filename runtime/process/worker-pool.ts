@@ -162,7 +162,6 @@ export class WorkerPool {
       worker: worker.id,
       pid: worker.pid,
       reason: worker.hung ? 'it stopped answering' : (exit.signal ?? `exit code ${exit.code}`),
-      ...(worker.stuckIn === undefined ? {} : { running: worker.stuckIn }),
     });
     void this.#takeOver();
     this.#refillLater(worker);

@@ -1,7 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, rmSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type Channel, type Handler, type Message, Rpc } from './rpc.ts';
 
@@ -37,17 +35,12 @@ export interface WorkerProcessOptions {
   readonly handlers: Readonly<Record<string, Handler>>;
   /** Without a heartbeat for so long it is killed. */
   readonly hangMs: number;
-  /** Where it can write what it was doing when it stopped answering. */
-  readonly reportFile: string;
 }
 
 /** To start up and say the first word. */
 const firstBeatMs = 10_000;
 /** A watchdog that itself comes so late has slept, with the machine or stopped by a signal. */
 const lateMs = 500;
-
-const reportSignal = 'SIGUSR2';
-const reportMs = 500;
 
 const nothing: Heartbeat = {
   rssBytes: 0,
@@ -70,25 +63,20 @@ export class WorkerProcess {
   heartbeat: Heartbeat = nothing;
   /** True when it was killed for not answering. */
   hung = false;
-  /** What it was doing when it stopped answering: the innermost calls of services. */
-  stuckIn: string | undefined;
   /** True when it was told to end and be replaced. */
   recycled = false;
   readonly #child: ChildProcess;
   readonly #hangMs: number;
-  readonly #reportFile: string;
   #watchdog: NodeJS.Timeout | undefined;
   #beats = 0;
 
   constructor(options: WorkerProcessOptions) {
     this.id = options.id;
     this.#hangMs = options.hangMs;
-    this.#reportFile = options.reportFile;
-    rmSync(this.#reportFile, { force: true });
     const child = fork(options.entry, [...options.args], {
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      execArgv: [...options.execArgv, ...reportFlags(options.reportFile)],
+      execArgv: [...options.execArgv],
       env: options.env,
     });
     this.#child = child;
@@ -113,12 +101,10 @@ export class WorkerProcess {
     this.#child.kill('SIGKILL');
   }
 
-  /** Ends it because it does not answer; it has a moment to write down what it is doing. */
+  /** Ends it because it does not answer. */
   killHung(): void {
-    if (this.hung) return;
     this.hung = true;
-    this.#child.kill(reportSignal);
-    this.#watchdog = setTimeout(() => this.kill(), reportMs);
+    this.kill();
   }
 
   #beat(beat: Heartbeat): void {
@@ -151,39 +137,8 @@ export class WorkerProcess {
   #ended(exit: WorkerExit): WorkerExit {
     this.state = 'dead';
     clearTimeout(this.#watchdog);
-    if (this.hung) this.stuckIn = readReport(this.#reportFile);
     this.rpc.close(`Worker ${this.id} has ended`);
     return exit;
-  }
-}
-
-/** Node writes its diagnostic report even out of an endless loop, from which no handler is ever run. */
-function reportFlags(file: string): string[] {
-  return [
-    '--report-on-signal',
-    `--report-signal=${reportSignal}`,
-    `--report-directory=${dirname(file)}`,
-    `--report-filename=${basename(file)}`,
-    '--report-exclude-network',
-    '--report-compact',
-  ];
-}
-
-/** The frames of service files in a report, which is removed: it holds the environment. */
-function readReport(file: string): string | undefined {
-  try {
-    const report = JSON.parse(readFileSync(file, 'utf8')) as {
-      javascriptStack?: { stack?: readonly string[] };
-    };
-    const frames = (report.javascriptStack?.stack ?? []).flatMap((frame) => {
-      const [, name, path] = /^at (?:(.*) \()?hence:\/{3}([^?]+)\?/.exec(frame) ?? [];
-      return path === undefined ? [] : [name ? `${name} (${path})` : path];
-    });
-    return frames.slice(0, 3).join(' < ') || undefined;
-  } catch {
-    return undefined; // it did not get so far
-  } finally {
-    rmSync(file, { force: true });
   }
 }
 

@@ -24,6 +24,7 @@ import { applyFirstConfig } from './first-config.ts';
 import { Health } from './health.ts';
 import { RedisHome } from './redis-home.ts';
 import type { Environment, Settings } from './settings.ts';
+import { atMost, settle } from './shutdown.ts';
 import { Standins } from './standins.ts';
 import { version } from './version.ts';
 import { WorkerStaff } from './worker-staff.ts';
@@ -115,8 +116,8 @@ export class ControlRoom {
         definitions: this.#definitions,
         deployed: this.#deployed,
         stopping: this.stopping,
-        channelsUrl: this.#port === undefined ? '' : this.#channelsUrl,
-        adminUrl: this.#adminUrl,
+        channelsUrl: this.#port?.url ?? '',
+        adminUrl: this.#admin?.url ?? '',
       }),
     });
   }
@@ -148,7 +149,7 @@ export class ControlRoom {
 
   /** A clean stop, however often it is asked for. */
   askToStop(): void {
-    if (this.#stopping) return;
+    if (this.stopping) return;
     this.#banner.say('stopping: finishing what is in flight; once more to stop now');
     background(this.stop(), () => {});
   }
@@ -180,8 +181,8 @@ export class ControlRoom {
     if (this.#staff.pool.serving().length === 0) await this.#staff.pool.fill();
     this.#deployed = true;
     this.#banner.ready({
-      channelsUrl: this.#channelsUrl,
-      adminUrl: this.#adminUrl,
+      channelsUrl: this.#bound.url,
+      adminUrl: this.#admin?.url ?? '',
       movedFrom: this.#bound.port === port.port || port.port === 0 ? undefined : port.port,
     });
     background(this.#staff.pool.fill(), (error) => this.#log.error('workers', { error }));
@@ -197,15 +198,19 @@ export class ControlRoom {
     if (!this.#deployed) await this.#interrupt();
     // First: who comes now is refused at once, not left waiting for nobody.
     this.#port?.close();
-    await this.#settle([this.#deployer.stop(), this.#staff.pool.drain(this.#settings.graceMs)]);
-    await this.#settle([
+    const { graceMs } = this.#settings;
+    await settle(this.#log, [this.#deployer.stop(), this.#staff.pool.drain(graceMs)]);
+    await settle(this.#log, [
       this.#admin?.stop(),
       this.#standins.stop(),
       atMost(closeMs, this.#definitions?.stop()),
-      atMost(closeMs, this.#closeStored()),
+      atMost(
+        closeMs,
+        this.#stored?.then((queue) => queue.close()),
+      ),
       atMost(closeMs, this.#kvdb.close()),
     ]);
-    await this.#settle([this.#redis.stop()]);
+    await settle(this.#log, [this.#redis.stop()]);
     this.#banner.say('stopped');
     await this.#log.close();
     this.#onEnd(0);
@@ -217,19 +222,6 @@ export class ControlRoom {
     background(this.#redis.stop(), () => {});
     background(this.#definitions?.stop() ?? Promise.resolve(), () => {});
     await this.#starting?.catch(() => {});
-  }
-
-  /** An end is an end: what cannot be closed is said, and the rest goes on. */
-  async #settle(closings: readonly (Promise<unknown> | undefined)[]): Promise<void> {
-    for (const outcome of await Promise.allSettled(closings)) {
-      if (outcome.status === 'rejected') {
-        this.#log.warn('not closed cleanly', { error: outcome.reason });
-      }
-    }
-  }
-
-  async #closeStored(): Promise<void> {
-    await (await this.#stored)?.close();
   }
 
   /** All at once; when one fails the others are waited for, so that they can be closed. */
@@ -248,7 +240,7 @@ export class ControlRoom {
   }
 
   #proceed(): void {
-    if (this.#stopping) throw new Fault('unavailable', 'It was stopped while it started');
+    if (this.stopping) throw new Fault('unavailable', 'It was stopped while it started');
   }
 
   #openDefinitions(sealer: Sealer): DefinitionStore {
@@ -304,21 +296,4 @@ export class ControlRoom {
     if (this.#port) return this.#port;
     throw new Fault('unavailable', 'The port is not bound yet');
   }
-
-  get #channelsUrl(): string {
-    const { host, port } = this.#bound;
-    return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  }
-
-  get #adminUrl(): string {
-    return this.#admin?.url ?? '';
-  }
-}
-
-async function atMost(ms: number, work: Promise<unknown> | undefined): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

@@ -191,14 +191,9 @@ export class DeployFleet implements Fleet {
 
   /** Waits for the end of a worker that does not answer, or has gone. */
   async #ended(worker: WorkerProcess, hung: boolean): Promise<WorkerExit> {
-    // The mark says which file it is.
-    const end = () => {
-      worker.hung = true;
-      worker.kill();
-    };
-    if (hung) end();
+    if (hung) worker.killHung();
     // One that only closed its channel does not end by itself.
-    const timer = setTimeout(end, commitMs);
+    const timer = setTimeout(() => worker.killHung(), commitMs);
     const exit = await worker.exited;
     clearTimeout(timer);
     return exit;

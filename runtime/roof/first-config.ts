@@ -23,6 +23,8 @@ export async function applyFirstConfig(
   if (text === undefined) return undefined;
   const file = configFile.replace(`${projectDir}/`, '');
   const source = { file, text };
-  const { changes, revision } = await applyConfig(definitions, source, { env: (name) => env[name] });
+  const { changes, revision } = await applyConfig(definitions, source, {
+    env: (name) => env[name],
+  });
   return `${file} applied, ${changes.length} definitions, revision ${revision}`;
 }

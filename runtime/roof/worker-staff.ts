@@ -116,7 +116,6 @@ export class WorkerStaff {
       env: { ...env },
       output: hub.input({ worker: id }),
       hangMs: settings.hangMs,
-      reportFile: join(this.#marks, `worker-${id}.report.json`),
       handlers: {
         recycle: () => this.pool.recycle(worker, settings.graceMs),
         notice: (notice: unknown) => {

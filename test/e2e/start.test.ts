@@ -1,12 +1,12 @@
-import { expect } from 'chai';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { expect } from 'chai';
 import { isAlive } from '../support/process.ts';
 import { root } from '../support/root.ts';
-import { makeProject, plainEnv, runCli, startSystem, type System } from '../support/system.ts';
+import { makeProject, plainEnv, runCli, type System, startSystem } from '../support/system.ts';
 import { until } from '../support/until.ts';
 
 const hello = `import { Service } from 'hence';
@@ -23,7 +23,11 @@ describe('hence start', () => {
     let system: System;
 
     before(async () => {
-      system = await startSystem({ services: { 'hello.ts': hello }, yaml, args: ['--workers', '1'] });
+      system = await startSystem({
+        services: { 'hello.ts': hello },
+        yaml,
+        args: ['--workers', '1'],
+      });
     });
     after(() => system.stop());
 
@@ -186,10 +190,10 @@ describe('hence start', () => {
       });
       expect(services).to.deep.equal({ deployed: 2, failed: 5 });
       const broken = failures.find(({ file }) => file === 'services/a-broken.ts');
-      expect([broken?.line, broken?.column]).to.deep.equal([2, 60]);
+      expect([broken?.line, broken?.column]).to.deep.equal([2, 59]);
       expect(broken?.frame).to.contain('> 2 | export class A');
       const { stdout } = await system.cli('status');
-      expect(stdout).to.contain('services/a-broken.ts:2:60');
+      expect(stdout).to.contain('services/a-broken.ts:2:59');
       expect(stdout).to.contain('> 2 | export class A');
       expect(stdout).to.contain('services/d-exit.ts  It ended its process while loading');
     });
@@ -203,7 +207,9 @@ describe('hence start', () => {
         'services/d-exit.ts',
         'services/e-abort.ts',
       ]);
-      expect(failed.every(({ reason }) => typeof reason === 'string' && reason !== '')).to.equal(true);
+      expect(failed.every(({ reason }) => typeof reason === 'string' && reason !== '')).to.equal(
+        true,
+      );
     });
 
     it('does not try again at the next start what ended or hung a process, until it changes', async () => {

@@ -29,6 +29,9 @@ export interface CliResult {
   readonly stderr: string;
 }
 
+/** A word of a command, or what it reads from its standard input. */
+export type CliWord = string | { readonly stdin: string };
+
 export interface AdminReply {
   readonly status: number;
   readonly text: string;
@@ -161,7 +164,9 @@ export class System {
         authorization: `Bearer ${token}`,
         'content-type': typeof body === 'string' ? 'text/plain' : 'application/json',
       },
-      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      ...(body === undefined
+        ? {}
+        : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     const text = await reply.text();
     return { status: reply.status, text, json: <T>() => JSON.parse(text) as T };
@@ -181,14 +186,14 @@ export class System {
     return reply.status === 200 ? reply.json<ServiceView>() : undefined;
   }
 
-  /** Makes a definition and waits until the workers have it. */
+  /** Makes a definition; the workers have it a moment later. */
   async define(type: string, body: Readonly<Record<string, unknown>>): Promise<void> {
     const reply = await this.admin('POST', `/api/definitions/${type}`, body);
     if (reply.status !== 201) throw new Error(reply.text);
   }
 
   /** Runs the `hence` command in the project, as a person does. */
-  async cli(...args: readonly (string | { readonly stdin: string })[]): Promise<CliResult> {
+  async cli(...args: readonly CliWord[]): Promise<CliResult> {
     const words = args.filter((arg) => typeof arg === 'string');
     const stdin = args.find((arg) => typeof arg === 'object')?.stdin ?? '';
     return runCli(words, { cwd: this.dir, env: this.#env, stdin });
