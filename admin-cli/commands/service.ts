@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { InvokeReply, InvokeRequest, ServiceView } from '../../runtime/admin/api.ts';
+import type { InvokeReply, InvokeRequest, ServiceView, Status } from '../../runtime/admin/api.ts';
 import { AdminClient } from '../client.ts';
 import { examples } from '../definition.ts';
 import { failureText } from '../errors.ts';
@@ -36,13 +36,7 @@ export function addService(parent: Command): void {
     .command('list')
     .alias('ls')
     .description('all services, with their version and state')
-    .action(
-      act(async ({ session }) => {
-        const page = await session.client.list<ServiceView>('/api/services', session.limit);
-        await session.out.page(page, listing);
-        return exitCode.ok;
-      }),
-    );
+    .action(act(list));
   parent
     .command('show <name>')
     .description('one service: input and output, history, why its newest file failed')
@@ -50,6 +44,18 @@ export function addService(parent: Command): void {
   addInvoke(parent.command('invoke <name>'));
   addDeploy(parent.command('deploy <files...>'));
   addLogs(parent.command('logs [name]'));
+}
+
+async function list({ session }: Call): Promise<ExitCode> {
+  const { client, out } = session;
+  const [page, status] = await Promise.all([
+    client.list<ServiceView>('/api/services', session.limit),
+    out.forPeople ? client.get<Status>('/api/status') : undefined,
+  ]);
+  await out.page(page, listing);
+  // A file that never served has no row: it must not look as if nobody had noticed it.
+  for (const failure of status?.failures ?? []) out.hint(failureText(failure));
+  return exitCode.ok;
 }
 
 /** The shortcut `hence invoke NAME` is the same command. */

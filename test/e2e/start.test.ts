@@ -196,6 +196,9 @@ describe('hence start', () => {
       expect(stdout).to.contain('services/a-broken.ts:2:59');
       expect(stdout).to.contain('> 2 | export class A');
       expect(stdout).to.contain('services/d-exit.ts  It ended its process while loading');
+      const listed = await system.cli('service', 'list');
+      expect(listed.stdout).to.not.contain('broken');
+      expect(listed.stderr).to.contain('services/a-broken.ts:2:59');
     });
 
     it('logs each failure with its file', () => {
