@@ -1,13 +1,5 @@
-import {
-  addRoute,
-  createRouter,
-  findAllRoutes,
-  findRoute,
-  type RouterContext,
-  removeRoute,
-} from 'rou3';
 import type { Channel } from './channel.ts';
-import { escapeLiteral } from './escape-literal.ts';
+import { type Found, ParamTree } from './param-tree.ts';
 import { normalizeEscapes, type Segment, shapeOf } from './path-pattern.ts';
 import { Slot } from './slot.ts';
 import { SpanTable } from './span-table.ts';
@@ -18,12 +10,6 @@ export type Match =
   | { readonly channel: Channel; readonly params: Params }
   /** The path is known, the method is not. */
   | { readonly channel: undefined; readonly allow: readonly string[] };
-
-interface Found {
-  readonly slot: Slot;
-  /** The params' values by position, not decoded yet. */
-  readonly values: readonly string[];
-}
 
 const noParams: Params = Object.freeze({});
 const noValues: readonly string[] = [];
@@ -36,9 +22,7 @@ export class Routes {
   readonly #channels = new Map<string, Channel>();
   readonly #slots = new Map<string, Slot>();
   readonly #exact = new Map<string, Slot>();
-  readonly #plain = createRouter<Slot>();
-  /** Apart, because rou3 takes `/x` and `/x/` for the same. */
-  readonly #slashed = createRouter<Slot>();
+  readonly #tree = new ParamTree();
   readonly #spans = new SpanTable();
   /** Paths with params, of any kind. */
   #open = 0;
@@ -106,10 +90,7 @@ export class Routes {
 
   /** The most specific path with params. */
   #best(path: string): Found | undefined {
-    const slashed = path.endsWith('/');
-    const route = findRoute(slashed ? this.#slashed : this.#plain, '', path);
-    if (route) return { slot: route.data, values: valuesOf(route.params) };
-    return this.#spans.find(path)[0];
+    return this.#tree.find(path) ?? this.#spans.find(path)[0];
   }
 
   /** Every path that takes this one, the most specific first. */
@@ -117,11 +98,7 @@ export class Routes {
     const exact = this.#exact.get(path);
     const found: Found[] = exact ? [{ slot: exact, values: noValues }] : [];
     if (this.#open === 0) return found;
-    const routes = findAllRoutes(path.endsWith('/') ? this.#slashed : this.#plain, '', path);
-    for (const { data, params } of routes.toReversed()) {
-      found.push({ slot: data, values: valuesOf(params) });
-    }
-    found.push(...this.#spans.find(path));
+    found.push(...this.#tree.all(path), ...this.#spans.find(path));
     return found;
   }
 
@@ -132,7 +109,7 @@ export class Routes {
       return 0;
     }
     if (matchSlash) this.#spans.add(slot);
-    else addRoute(this.#routerOf(slot), '', patternOf(slot.segments), slot);
+    else this.#tree.add(slot);
     return 1;
   }
 
@@ -142,36 +119,13 @@ export class Routes {
       return 0;
     }
     if (matchSlash) this.#spans.remove(slot);
-    else removeRoute(this.#routerOf(slot), '', patternOf(slot.segments));
+    else this.#tree.remove(slot);
     return 1;
-  }
-
-  #routerOf(slot: Slot): RouterContext<Slot> {
-    return slot.segments.at(-1) === '' ? this.#slashed : this.#plain;
   }
 }
 
 function isExact(segments: readonly Segment[]): boolean {
   return segments.every((segment) => typeof segment === 'string');
-}
-
-/** The path in rou3's spelling, with params named by their place. */
-function patternOf(segments: readonly Segment[]): string {
-  let params = 0;
-  const parts = segments.map((segment) =>
-    typeof segment === 'string' ? escapeLiteral(segment) : `:p${params++}`,
-  );
-  return `/${parts.join('/')}`;
-}
-
-function valuesOf(params: Record<string, string> | undefined): readonly string[] {
-  if (params === undefined) return noValues;
-  const values: string[] = [];
-  for (let at = 0; ; at++) {
-    const value = params[`p${at}`];
-    if (value === undefined) return values;
-    values.push(value);
-  }
 }
 
 function decode(segments: readonly Segment[], values: readonly string[]): Params {

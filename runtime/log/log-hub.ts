@@ -60,7 +60,14 @@ export class LogHub {
     const take = (chunk: string) => {
       const lines = (rest + chunk).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) if (line) this.#accept(line, facts);
+      let shown = '';
+      let count = 0;
+      for (const line of lines) {
+        if (!line) continue;
+        shown += this.#accept(line, facts);
+        count++;
+      }
+      if (count > 0) this.#write(shown, count);
     };
     return new Writable({
       decodeStrings: false,
@@ -96,21 +103,23 @@ export class LogHub {
     return () => this.#listeners.delete(fitting);
   }
 
-  #accept(line: string, facts: Readonly<Record<string, unknown>>): void {
-    const record = recordOf(line) ?? foreign(line, facts);
+  /** Gives the line as it is written out. */
+  #accept(line: string, facts: Readonly<Record<string, unknown>>): string {
+    const own = recordOf(line);
+    const record = own ?? foreign(line, facts);
     this.#lines.push(record);
     if (this.#lines.length > this.#keep * 1.2) this.#lines = this.#lines.slice(-this.#keep);
-    this.#write(record);
     for (const listener of this.#listeners) listener(record);
+    const { format, colour } = this.#options;
+    if (format === 'pretty') return prettyLine(record, colour);
+    return own ? `${line}\n` : `${JSON.stringify(record)}\n`;
   }
 
-  #write(record: LogRecord): void {
-    const { out, format, colour } = this.#options;
-    if (!out.writable || out.writableLength > 4 * 1024 * 1024) {
-      this.#dropped++;
-      return;
-    }
-    out.write(format === 'json' ? `${JSON.stringify(record)}\n` : prettyLine(record, colour));
+  /** Lines that came together go together: a write for each would cost more than the rest. */
+  #write(text: string, count: number): void {
+    const { out } = this.#options;
+    if (!out.writable || out.writableLength > 4 * 1024 * 1024) this.#dropped += count;
+    else out.write(text);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import winston from 'winston';
+import { LineTransport } from './line-transport.ts';
 import type { Facts, Level, Logger } from './logger.ts';
 import type { Redactor } from './redact.ts';
 
@@ -18,28 +19,26 @@ export class Log implements Logger {
   readonly debugging: boolean;
   readonly #winston: winston.Logger;
   readonly #facts: Facts;
-  /** Shared with the children: a line after the end is dropped, not an error. */
-  readonly #life: { open: boolean };
+  readonly #life: Life;
 
   static open(options: LogOptions): Log {
     const { redactor } = options;
+    const clock = new Clock();
     const line = winston.format((entry) => {
       const { level, message, facts } = entry as unknown as Entry;
-      const clean = { time: new Date().toISOString(), level, message, ...redactor.facts(facts) };
-      return {
-        ...entry,
-        [winstonMessage]: JSON.stringify(clean),
-      } as winston.Logform.TransformableInfo;
+      const clean = redactor.addTo({ time: clock.now(), level, message }, facts);
+      return Object.assign(entry, { [winstonMessage]: JSON.stringify(clean) });
     });
+    const transport = new LineTransport(options.stream);
     const logger = winston.createLogger({
       level: options.level,
       format: line(),
-      transports: [new winston.transports.Stream({ stream: options.stream, eol: '\n' })],
+      transports: [transport],
     });
-    return new Log(logger, options.facts ?? {}, { open: true });
+    return new Log(logger, options.facts ?? {}, { open: true, transport });
   }
 
-  private constructor(logger: winston.Logger, facts: Facts, life: { open: boolean }) {
+  private constructor(logger: winston.Logger, facts: Facts, life: Life) {
     this.#winston = logger;
     this.#facts = facts;
     this.#life = life;
@@ -73,6 +72,7 @@ export class Log implements Logger {
     const finished = new Promise<void>((resolve) => this.#winston.once('finish', resolve));
     this.#winston.end();
     await finished;
+    this.#life.transport.flush();
   }
 
   #write(level: Level, message: string, facts: Facts | undefined): void {
@@ -83,6 +83,27 @@ export class Log implements Logger {
       facts: facts ? { ...this.#facts, ...facts } : this.#facts,
     };
     this.#winston.write(Object.assign(entry, { [winstonLevel]: level }));
+  }
+}
+
+/** Shared with the children: a line after the end is dropped, not an error. */
+interface Life {
+  open: boolean;
+  readonly transport: LineTransport;
+}
+
+/** Many lines are of one millisecond, and writing it out costs as much as the rest of a short line. */
+class Clock {
+  #ms = Number.NaN;
+  #text = '';
+
+  now(): string {
+    const ms = Date.now();
+    if (ms !== this.#ms) {
+      this.#ms = ms;
+      this.#text = new Date(ms).toISOString();
+    }
+    return this.#text;
   }
 }
 

@@ -50,8 +50,17 @@ export class Redactor {
   }
 
   facts(facts: Readonly<Record<string, unknown>>, depth = 0): Record<string, unknown> {
-    const clean: Record<string, unknown> = {};
-    for (const [key, value] of Object.entries(facts)) {
+    return this.addTo({}, facts, depth);
+  }
+
+  /** Adds facts without their secrets to an object, and gives it back. */
+  addTo(
+    clean: Record<string, unknown>,
+    facts: Readonly<Record<string, unknown>>,
+    depth = 0,
+  ): Record<string, unknown> {
+    for (const key of Object.keys(facts)) {
+      const value = facts[key];
       clean[key] = isSecretKey(key) && value !== undefined ? hidden : this.value(value, depth);
     }
     return clean;
