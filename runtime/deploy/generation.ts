@@ -39,11 +39,11 @@ export class Generation {
     this.record = source.record;
     this.#ended = ended;
     const classes = namedClasses(source.exports, source.name);
-    this.services = [...classes].map(([name, Class]) => {
-      checkService(Class);
-      return { name, className: Class.name, path: root.path, about: describeService(Class) };
-    });
     this.versions = [...classes].map(([name, Class]) => this.#version(name, Class));
+    this.services = this.versions.map(({ name, ServiceClass: Class, plan }) => {
+      const about = describeService(Class, plan);
+      return { name, className: Class.name, path: root.path, about };
+    });
     this.#busy = this.versions.length;
   }
 
@@ -88,6 +88,7 @@ export class Generation {
       version,
       hash,
       ServiceClass: Class,
+      plan: checkService(Class),
       dispose: () => {
         this.#busy--;
         if (this.idle) this.#ended(this);

@@ -10,6 +10,7 @@ import { Generation, NameTaken } from './generation.ts';
 import { type Gauge, LeakGauge } from './leak-gauge.ts';
 import { loadRecord } from './load-record.ts';
 import { linkRoots } from './module-graph.ts';
+import { ModuleCode } from './module-code.ts';
 import { ModuleRecord, type Surroundings } from './module-record.ts';
 import { SourceMapStore } from './source-maps.ts';
 import type { FailureKind, Prepared, Root, Transaction, Unit } from './unit.ts';
@@ -62,7 +63,7 @@ export class Loader {
     this.#options = options;
     const externals = new Externals(host, timeoutMs);
     const load = (record: ModuleRecord) => loadRecord(record, externals);
-    this.#around = { externals, sourceMaps: this.sourceMaps, evaluate, load, log, timeoutMs };
+    this.#around = { externals, evaluate, load, log, timeoutMs };
   }
 
   /**
@@ -76,14 +77,20 @@ export class Loader {
     this.#staging = staging;
     const failures: RootFailure[] = [];
     let sliceEnds = performance.now() + sliceMs;
-    for (const root of transaction.roots) {
-      const failure = await this.#prepareRoot(root, staging);
-      if (failure) failures.push(failure);
-      if (performance.now() > sliceEnds) {
-        await nextTurn();
-        sliceEnds = performance.now() + sliceMs;
+    try {
+      for (const root of transaction.roots) {
+        const failure = await this.#prepareRoot(root, staging);
+        if (failure) failures.push(failure);
+        if (performance.now() > sliceEnds) {
+          // What happens in other turns is not this root's doing.
+          this.#options.mark(undefined);
+          await nextTurn();
+          sliceEnds = performance.now() + sliceMs;
+        }
+        this.#requireStaging(transaction.id, staging);
       }
-      this.#requireStaging(transaction.id, staging);
+    } finally {
+      this.#options.mark(undefined);
     }
     const services = [...staging.generations.values()].flatMap((made) => made.services);
     return { id: transaction.id, services, failures };
@@ -144,7 +151,7 @@ export class Loader {
       roots: transaction.roots.map((root) => root.path),
       evaluate: transaction.evaluate,
       create: (unit) => {
-        const record = new ModuleRecord(unit, this.#urlOf(unit.file), this.#around);
+        const record = new ModuleRecord(this.#codeOf(unit), this.#around);
         fresh.add(record);
         return record;
       },
@@ -172,8 +179,6 @@ export class Loader {
       return undefined;
     } catch (thrown) {
       return await describeFailure(root, kindOf(kind, thrown), thrown, this.sourceMaps);
-    } finally {
-      mark(undefined);
     }
   }
 
@@ -247,7 +252,7 @@ export class Loader {
       record.holders--;
       if (record.holders > 0) continue;
       void this.#dispose(record);
-      if (fresh.has(record)) this.sourceMaps.drop(record.url);
+      if (fresh.has(record) && !record.code.used) this.sourceMaps.drop(record.code.url);
     }
   }
 
@@ -262,6 +267,13 @@ export class Loader {
     const staging = this.#staging;
     if (staging && staging === expected && staging.transaction.id === id) return staging;
     throw new Fault('conflict', `Deploy ${id} is not prepared here, or was aborted`);
+  }
+
+  /** The code in use when it is the same: only what it imports has changed then. */
+  #codeOf(unit: Unit): ModuleCode {
+    const live = this.#live.get(unit.path)?.code;
+    if (live?.fits(unit)) return live;
+    return new ModuleCode(unit, this.#urlOf(unit.file), this.sourceMaps);
   }
 
   #urlOf(file: string): string {

@@ -12,14 +12,13 @@ import {
 } from '../service/on-undeploy.ts';
 import type { Evaluate } from './evaluator.ts';
 import type { Externals } from './externals.ts';
-import { ModuleTimers, timerNames } from './module-timers.ts';
-import type { SourceMapStore } from './source-maps.ts';
+import type { ModuleCode } from './module-code.ts';
+import { ModuleTimers } from './module-timers.ts';
 import type { Unit } from './unit.ts';
 
 /** What all records of a loader share. */
 export interface Surroundings {
   readonly externals: Externals;
-  readonly sourceMaps: SourceMapStore;
   readonly evaluate: Evaluate;
   readonly log: Logger;
   /** Loads all that a record needs, then the record: what `import()` does. */
@@ -32,9 +31,7 @@ type State = 'linked' | 'evaluating' | 'evaluated' | 'failed' | 'disposed';
 
 /** One evaluation of one file: what ES modules call a module record. */
 export class ModuleRecord {
-  readonly unit: Unit;
-  /** Unique: names this generation of the file in stack traces. */
-  readonly url: string;
+  readonly code: ModuleCode;
   /** How many generations, live or draining or staged, it is part of. */
   holders = 0;
   readonly #around: Surroundings;
@@ -47,12 +44,14 @@ export class ModuleRecord {
   #error: unknown;
   #loading: Promise<void> | undefined;
 
-  constructor(unit: Unit, url: string, around: Surroundings) {
-    this.unit = unit;
-    this.url = url;
+  constructor(code: ModuleCode, around: Surroundings) {
+    this.code = code;
     this.#around = around;
-    const { path, file, hash, map } = unit;
-    around.sourceMaps.add(url, { path, file, hash, map });
+    code.use();
+  }
+
+  get unit(): Unit {
+    return this.code.unit;
   }
 
   get deps(): ReadonlyMap<string, ModuleRecord> {
@@ -111,7 +110,7 @@ export class ModuleRecord {
     this.#deps.clear();
     this.#required.clear();
     this.#module.exports = undefined;
-    this.#around.sourceMaps.retire(this.url);
+    this.code.release();
   }
 
   async #undeploy(callback: UndeployCallback): Promise<void> {
@@ -158,10 +157,7 @@ export class ModuleRecord {
   }
 
   #run(): unknown {
-    const { code, map, format } = this.unit;
-    const parameters = ['require', 'module', 'exports', '__import', '__meta', ...timerNames];
-    const url = this.url;
-    const run = this.#around.evaluate({ code, map, url, parameters, async: format === 'async' });
+    const run = this.code.body(this.#around.evaluate);
     return run(
       (specifier: string) => this.#require(specifier),
       this.#module,

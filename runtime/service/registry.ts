@@ -7,6 +7,7 @@ import type { ServiceVersion } from './version.ts';
 /** The services this process can run, each in one slot that a deploy swaps in one step. */
 export class Registry {
   readonly #slots = new Map<string, ServiceVersion>();
+  readonly #byPath = new Map<string, readonly ServiceVersion[]>();
   readonly #host: CallHost;
 
   constructor(ports: Ports) {
@@ -26,9 +27,11 @@ export class Registry {
         throw new Fault('conflict', `Service ${name} is claimed by ${holder.file} and ${file}`);
       }
     }
-    const old = [...this.#slots.values()].filter((version) => version.path === path);
+    const old = this.#byPath.get(path) ?? [];
     for (const version of old) this.#slots.delete(version.name);
     for (const version of versions) this.#slots.set(version.name, version);
+    if (versions.length > 0) this.#byPath.set(path, versions);
+    else this.#byPath.delete(path);
     for (const version of old) version.retire();
     return old;
   }

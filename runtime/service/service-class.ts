@@ -55,9 +55,10 @@ export function serviceName(file: string, ServiceClass: ServiceClass): string {
  * before it is deployed.
  * @throws whatever the constructor throws, or a Fault that says what is wrong with the statics.
  */
-export function checkService(ServiceClass: ServiceClass): void {
-  planOf(ServiceClass);
+export function checkService(ServiceClass: ServiceClass): ServicePlan {
+  const plan = planOf(ServiceClass);
   new ServiceClass();
+  return plan;
 }
 
 /** @throws Fault `bad-request` when the class has no handler, or a static makes no sense. */
@@ -83,8 +84,10 @@ export function planOf(ServiceClass: ServiceClass): ServicePlan {
 }
 
 /** A class in words and schemas, for `service show`. */
-export function describeService(ServiceClass: ServiceClass): unknown {
-  const plan = planOf(ServiceClass);
+export function describeService(
+  ServiceClass: ServiceClass,
+  plan: ServicePlan = planOf(ServiceClass),
+): unknown {
   return {
     className: ServiceClass.name,
     methods: plan.handlers.size > 0 ? [...plan.handlers.keys()] : ['any'],

@@ -11,6 +11,8 @@ export interface ServiceVersionOptions {
   readonly version: number;
   readonly hash: string;
   readonly ServiceClass: ServiceClass;
+  /** Of the class, where it is known already. */
+  readonly plan?: ServicePlan;
   /** Runs once, when it is retired and its last call has ended. */
   readonly dispose: () => void | Promise<void>;
 }
@@ -37,7 +39,7 @@ export class ServiceVersion {
     this.version = options.version;
     this.hash = options.hash;
     this.ServiceClass = options.ServiceClass;
-    this.plan = planOf(options.ServiceClass);
+    this.plan = options.plan ?? planOf(options.ServiceClass);
     this.#dispose = options.dispose;
     Service.setName(options.ServiceClass, options.name);
   }
