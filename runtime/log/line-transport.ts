@@ -2,13 +2,13 @@ import type { Writable } from 'node:stream';
 import winston from 'winston';
 
 /**
- * Gives lines to a stream. Debug lines wait for the end of the event loop's turn and go together: a
- * write for each costs more than making it. Any other line goes at once, with what waits before it.
+ * Gives lines to a stream. Debug lines wait a moment and go together: a write for each, and the
+ * reader it wakes, cost more than the line. Any other line goes at once, behind what waits.
  */
 export class LineTransport extends winston.transports.Stream {
   readonly #stream: Writable;
   #waiting = '';
-  #scheduled = false;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(stream: Writable) {
     super({ stream });
@@ -25,6 +25,8 @@ export class LineTransport extends winston.transports.Stream {
 
   /** Writes what waits. */
   flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     const text = this.#waiting;
     if (text === '') return;
     this.#waiting = '';
@@ -32,15 +34,11 @@ export class LineTransport extends winston.transports.Stream {
   }
 
   #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.flush();
-    });
+    this.#timer ??= setTimeout(() => this.flush(), longestWaitMs);
   }
 }
 
+const longestWaitMs = 20;
 /** In characters. */
 const longestWait = 65_536;
 

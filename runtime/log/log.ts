@@ -24,10 +24,12 @@ export class Log implements Logger {
   static open(options: LogOptions): Log {
     const { redactor } = options;
     const clock = new Clock();
-    const line = winston.format((entry) => {
-      const { level, message, facts } = entry as unknown as Entry;
-      const clean = redactor.addTo({ time: clock.now(), level, message }, facts);
-      return Object.assign(entry, { [winstonMessage]: JSON.stringify(clean) });
+    const line = winston.format((info) => {
+      const entry = info as unknown as Entry;
+      const { level, message, bound, facts } = entry;
+      const clean = redactor.addTo({ time: clock.now(), level, message }, bound);
+      entry[winstonMessage] = JSON.stringify(facts ? redactor.addTo(clean, facts) : clean);
+      return info;
     });
     const transport = new LineTransport(options.stream);
     const logger = winston.createLogger({
@@ -80,9 +82,12 @@ export class Log implements Logger {
     const entry: Entry = {
       level,
       message,
-      facts: facts ? { ...this.#facts, ...facts } : this.#facts,
+      bound: this.#facts,
+      facts,
+      [winstonLevel]: level,
+      [winstonMessage]: '',
     };
-    this.#winston.write(Object.assign(entry, { [winstonLevel]: level }));
+    this.#winston.write(entry);
   }
 }
 
@@ -108,11 +113,15 @@ class Clock {
 }
 
 interface Entry {
-  level: Level;
-  message: string;
-  facts: Facts;
+  readonly level: Level;
+  readonly message: string;
+  /** Facts of the logger and its parents. */
+  readonly bound: Facts;
+  readonly facts: Facts | undefined;
+  readonly [winstonLevel]: Level;
+  [winstonMessage]: string;
 }
 
 // The keys under which winston keeps an entry's level and its finished text (triple-beam).
-const winstonLevel = Symbol.for('level');
-const winstonMessage = Symbol.for('message');
+const winstonLevel: unique symbol = Symbol.for('level');
+const winstonMessage: unique symbol = Symbol.for('message');

@@ -4,6 +4,7 @@ import { Log } from '../../runtime/log/log.ts';
 import { LogHub, type LogRecord } from '../../runtime/log/log-hub.ts';
 import { prettyLine } from '../../runtime/log/pretty.ts';
 import { Redactor } from '../../runtime/log/redact.ts';
+import { until } from '../support/until.ts';
 
 function sink(): { readonly stream: Writable; readonly text: () => string } {
   const chunks: string[] = [];
@@ -42,6 +43,25 @@ describe('Log', () => {
     expect(lines[0]).to.include({ level: 'info', worker: 1, cid: 'c1', service: 'a.b', ms: 4 });
     expect(lines[0]?.time).to.match(/^\d{4}-\d\d-\d\dT/);
     expect(lines[1]?.['error']).to.contain('TypeError: bad');
+  });
+
+  it('keeps the order of lines when debug lines wait, and has them all at the end', async () => {
+    const out = sink();
+    const log = Log.open({ level: 'debug', stream: out.stream, redactor: new Redactor() });
+    const written = () => [...out.text().matchAll(/"n":(\d+)/g)].map(([, n]) => Number(n));
+
+    log.debug('one', { n: 1 });
+    log.debug('two', { n: 2 });
+    expect(written()).to.deep.equal([]);
+    log.info('three', { n: 3 });
+    expect(written()).to.deep.equal([1, 2, 3]);
+    log.debug('four', { n: 4 });
+    await until(() => written().length === 4);
+    log.debug('x'.repeat(70_000), { n: 5 });
+    expect(written()).to.deep.equal([1, 2, 3, 4, 5]);
+    log.debug('last', { n: 6 });
+    await log.close();
+    expect(written()).to.deep.equal([1, 2, 3, 4, 5, 6]);
   });
 
   it('says whether debug lines are written, for hot paths to ask', () => {
