@@ -136,12 +136,26 @@ export class Deployer {
     if (options.check === true) return this.#enqueue(() => this.#deploy({ ...order, trial: true }));
     await writeWhole(path, bytes);
     settler.record(path, source);
-    return this.#enqueue(() => {
+    const report = await this.#enqueue(() => {
       const pending = this.#takePending();
       // Somebody saved it again while this waited: theirs is what is on disk.
       const batch = pending?.changed.has(path) ? pending : mergeBatches(pending, order.batch);
       return this.#deploy({ ...order, batch, retries: this.#takeRetries() });
     });
+    return this.#verdict(report, file);
+  }
+
+  /** A deploy that changed nothing, or that the watcher was faster with, tells how the file stands. */
+  #verdict(report: DeployReport, file: string): DeployReport {
+    if (report.deployed.length + report.undeployed.length + report.failures.length > 0) {
+      return report;
+    }
+    const failure = this.failures().get(file);
+    if (failure) return { ...report, failures: [failure] };
+    const deployed = this.services()
+      .filter((service) => service.file === file)
+      .map(({ name, version, hash }) => ({ name, file, version, hash }));
+    return { ...report, deployed };
   }
 
   /**

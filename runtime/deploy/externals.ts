@@ -89,7 +89,7 @@ export class Externals {
 }
 
 /** An ES module as compiled code expects it from `require`. */
-export function facadeOf(namespace: Exports): object {
+function facadeOf(namespace: Exports): object {
   const facade = Object.defineProperty({}, '__esModule', { value: true });
   for (const name of Object.keys(namespace)) {
     if (name === '__esModule') continue;

@@ -18,7 +18,7 @@ export interface Unit {
   readonly externals: readonly External[];
 }
 
-export interface External {
+interface External {
   readonly specifier: string;
   /** `hence`, `hence/testing`, `node:fs` or a file URL for a real `import()`. */
   readonly resolved: string;

@@ -532,14 +532,17 @@ describe('Deployer', () => {
       expect(report.deployed[0]).to.include({ name: 'a.one', version: 1 });
       expect(running.names()).to.deep.equal(['a.one']);
       const again = await running.deployer.deployFile('a.ts', service('One'));
-      expect(again.deployed).to.deep.equal([]);
+      expect(again.deployed[0]).to.include({ name: 'a.one', version: 1 });
       expect(again.failures).to.deep.equal([]);
     });
 
-    it('answers with the failure', async () => {
+    it('answers with the failure, a second time too', async () => {
       running = await project({});
+      const failure = { kind: 'compile', file: 'services/a.ts' };
       const report = await running.deployer.deployFile('a.ts', 'export class {');
-      expect(report.failures[0]).to.include({ kind: 'compile', file: 'services/a.ts' });
+      expect(report.failures[0]).to.include(failure);
+      const again = await running.deployer.deployFile('a.ts', 'export class {');
+      expect(again.failures[0]).to.include(failure);
     });
 
     it('with check, changes nothing', async () => {

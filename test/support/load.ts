@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 
-export interface LoadReport {
+interface LoadReport {
   readonly sent: number;
   /** What went wrong, one sentence each; a status that is not expected counts. */
   readonly failed: readonly string[];
