@@ -7,7 +7,7 @@ import {
   type DataFormat,
   timeoutOf,
 } from './definition.ts';
-import { parsePath, type Segment } from './path-pattern.ts';
+import { interned, parsePath, type Segment } from './path-pattern.ts';
 
 /** A channel with everything worked out that does not depend on a request. */
 export interface Channel {
@@ -34,7 +34,7 @@ export function channelOf({ name, spec }: Pick<Definition<ChannelSpec>, 'name' |
     segments: parsePath(spec.path),
     matchSlash: spec.matchSlash,
     method: spec.method,
-    service: spec.service,
+    service: interned(spec.service),
     security: spec.security === noSecurity ? undefined : spec.security,
     dataFormat: spec.dataFormat,
     timeoutMs: timeoutOf(spec.timeout),

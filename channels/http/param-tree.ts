@@ -9,8 +9,11 @@ export interface Found {
 }
 
 interface Node {
-  /** Maps, because an object has to intern each text it is asked for: that costs most of a look-up. */
-  readonly literals: Map<string, Node>;
+  /**
+   * A Map, because an object has to intern each text it is asked for: that costs most of a look-up.
+   * Only where there is something in it: most nodes have one child, a param.
+   */
+  literals: Map<string, Node> | undefined;
   param: Node | undefined;
   slot: Slot | undefined;
 }
@@ -61,7 +64,7 @@ interface Search {
 function descend(node: Node, search: Search, from: number): boolean {
   const slash = search.path.indexOf('/', from);
   const part = search.path.slice(from, slash < 0 ? undefined : slash);
-  const literal = node.literals.get(part);
+  const literal = node.literals?.get(part);
   if (literal && arrive(literal, search, slash)) return true;
   if (node.param === undefined || part === '') return false;
   search.values.push(part);
@@ -78,17 +81,19 @@ function arrive(node: Node, search: Search, slash: number): boolean {
 }
 
 function newNode(): Node {
-  return { literals: new Map(), param: undefined, slot: undefined };
+  return { literals: undefined, param: undefined, slot: undefined };
 }
 
 function childOf(node: Node, segment: Segment): Node | undefined {
-  return typeof segment === 'string' ? node.literals.get(segment) : node.param;
+  return typeof segment === 'string' ? node.literals?.get(segment) : node.param;
 }
 
 function addChild(node: Node, segment: Segment): Node {
   const child = newNode();
-  if (typeof segment === 'string') node.literals.set(segment, child);
-  else node.param = child;
+  if (typeof segment === 'string') {
+    node.literals ??= new Map();
+    node.literals.set(segment, child);
+  } else node.param = child;
   return child;
 }
 
@@ -102,7 +107,7 @@ function prune(node: Node, segments: readonly Segment[], at: number): void {
   const child = childOf(node, segment);
   if (child === undefined) return;
   prune(child, segments, at + 1);
-  if (child.slot || child.param || child.literals.size > 0) return;
-  if (typeof segment === 'string') node.literals.delete(segment);
-  else node.param = undefined;
+  if (child.slot || child.param || child.literals) return;
+  if (typeof segment !== 'string') node.param = undefined;
+  else if (node.literals?.delete(segment) && node.literals.size === 0) node.literals = undefined;
 }

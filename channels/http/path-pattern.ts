@@ -28,7 +28,7 @@ export function parsePath(path: string): readonly Segment[] {
     if (name === '__proto__') throw refused(path, 'has a param that cannot be named __proto__');
     if (names.has(name)) throw refused(path, `has the param {${name}} twice`);
     names.add(name);
-    return { param: name };
+    return { param: interned(name) };
   });
 }
 
@@ -41,6 +41,11 @@ export function shapeOf(segments: readonly Segment[], matchSlash: boolean): stri
 /** One spelling of a path's escapes: `%c3` becomes `%C3`. */
 export function normalizeEscapes(path: string): string {
   return path.includes('%') ? path.replace(escaped, (found) => found.toUpperCase()) : path;
+}
+
+/** The one copy of a text that V8 keeps for keys: thousands of channels then share it. */
+export function interned(text: string): string {
+  return Object.keys({ [text]: true })[0] ?? text;
 }
 
 function literalOf(path: string, part: string): string {

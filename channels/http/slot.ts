@@ -5,7 +5,7 @@ import type { Segment } from './path-pattern.ts';
 export class Slot {
   readonly shape: string;
   readonly segments: readonly Segment[];
-  readonly #byMethod = new Map<string, Channel>();
+  #channels: readonly Channel[] = [];
 
   constructor(shape: string, segments: readonly Segment[]) {
     this.shape = shape;
@@ -13,25 +13,32 @@ export class Slot {
   }
 
   get empty(): boolean {
-    return this.#byMethod.size === 0;
+    return this.#channels.length === 0;
   }
 
   add(channel: Channel): void {
-    this.#byMethod.set(channel.method, channel);
+    this.#channels = [...this.#channels.filter(({ method }) => method !== channel.method), channel];
   }
 
   /** Leaves a channel alone that has taken the place meanwhile. */
   remove(channel: Channel): void {
-    if (this.#byMethod.get(channel.method) === channel) this.#byMethod.delete(channel.method);
+    this.#channels = this.#channels.filter((each) => each !== channel);
   }
 
   /** The channel for a method; a GET channel also answers HEAD. */
   pick(method: string): Channel | undefined {
-    const own = this.#byMethod.get(method) ?? this.#byMethod.get('any');
-    return own ?? (method === 'HEAD' ? this.#byMethod.get('GET') : undefined);
+    const [only, another] = this.#channels;
+    // Nearly every path has one channel.
+    if (only && !another && (only.method === method || only.method === 'any')) return only;
+    const own = this.#of(method) ?? this.#of('any');
+    return own ?? (method === 'HEAD' ? this.#of('GET') : undefined);
   }
 
-  methods(): Iterable<string> {
-    return this.#byMethod.keys();
+  methods(): readonly string[] {
+    return this.#channels.map(({ method }) => method);
+  }
+
+  #of(method: string): Channel | undefined {
+    return this.#channels.find((channel) => channel.method === method);
   }
 }
