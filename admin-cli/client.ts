@@ -164,20 +164,24 @@ function headersOf(
 }
 
 function failure(status: number, text: string, path: string): CliError {
-  const body = errorBody(text);
+  const { error: body, cid } = errorBody(text);
   const code = exitCodeOf(status, body?.code);
-  return new CliError(code, body?.message ?? `Hence answered ${status}`, {
-    problems: problemsOf(body?.details),
-    fix: fixFor(code, path),
+  const message = body?.message ?? `Hence answered ${status}`;
+  // What went wrong inside is in the log alone.
+  const look = body?.code === 'internal' && cid ? `hence logs --cid ${cid}` : undefined;
+  const problems = problemsOf(body?.details);
+  return new CliError(code, message, {
+    problems: problems.length === 1 && message === problems[0]?.message ? [] : problems,
+    fix: look ?? fixFor(code, path),
   });
 }
 
-function errorBody(text: string): ErrorBody['error'] | undefined {
+function errorBody(text: string): Partial<ErrorBody> {
   try {
-    const error = (JSON.parse(text) as Partial<ErrorBody>).error;
-    return typeof error?.message === 'string' ? error : undefined;
+    const body = JSON.parse(text) as Partial<ErrorBody>;
+    return typeof body.error?.message === 'string' ? body : {};
   } catch {
-    return undefined;
+    return {};
   }
 }
 

@@ -3,6 +3,7 @@ import net from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { leaseBy } from '../outgoing/http/socket-leave.ts';
 import { Fault } from './core/fault.ts';
 import { Log } from './log/log.ts';
 import { Redactor } from './log/redact.ts';
@@ -21,14 +22,17 @@ import { WorkerFloor } from './roof/worker-floor.ts';
 /** After its parent has gone a worker has so long to finish. */
 const orphanGraceMs = 5_000;
 /** At an end an idle connection stays open so long: its client may just be sending. */
-const lingerMs = 300;
+const lingerMs = 1_000;
+
+/** The call's own deadline comes first: this is only the longest that a timer can be. */
+const longestLeaseMs = 2 ** 31 - 1;
 
 /** The process that runs user code: it does what the control process tells it. */
 export class WorkerLife {
   readonly #log: Log;
   readonly #heartbeatMs: number;
   readonly #rpc: Rpc;
-  readonly #onSecret: (secret: string) => void;
+  readonly #redactor = new Redactor();
   readonly #mark: (path: string | undefined) => void;
   readonly #delay = monitorEventLoopDelay({ resolution: 20 });
   #floor: WorkerFloor | undefined;
@@ -38,12 +42,10 @@ export class WorkerLife {
 
   constructor(birth: WorkerBirth) {
     this.#heartbeatMs = birth.heartbeatMs;
-    const redactor = new Redactor();
-    this.#onSecret = (secret) => redactor.add(secret);
     this.#log = Log.open({
       level: birth.logLevel,
       stream: process.stdout,
-      redactor,
+      redactor: this.#redactor,
       facts: { worker: birth.id },
     });
     this.#mark = openMark(birth.markFile);
@@ -72,6 +74,8 @@ export class WorkerLife {
     process.on('SIGINT', () => {});
     process.on('SIGTERM', () => {});
     process.on('disconnect', () => void this.end(orphanGraceMs));
+    // It may have gone before anybody listened for that.
+    if (!process.connected) void this.end(orphanGraceMs);
     process.on('uncaughtException', (error, origin) => this.#stray(error, origin));
     for (const stream of [process.stdout, process.stderr]) {
       stream.on('error', () => {
@@ -96,15 +100,11 @@ export class WorkerLife {
       log: this.#log,
       env: process.env,
       mark: this.#mark,
-      acquireSocket: async (connection, limit) => {
-        const lease = await this.#rpc.request<number>(
-          'acquireSocket',
-          { connection, limit },
-          { timeoutMs: 60_000 },
-        );
-        return () => this.#rpc.notify('releaseSocket', lease);
-      },
-      onSecret: this.#onSecret,
+      acquireSocket: leaseBy({
+        ask: (wish) => this.#rpc.request('acquireSocket', wish, { timeoutMs: longestLeaseMs }),
+        release: (lease) => this.#rpc.notify('releaseSocket', lease),
+      }),
+      redactor: this.#redactor,
       onNotice: (connection, notice) => this.#rpc.notify('notice', { connection, notice }),
     });
   }

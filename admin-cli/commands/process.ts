@@ -91,6 +91,7 @@ async function statusText(out: Output, status: Status): Promise<string> {
     redis: redisText(redis),
     revision: status.revision,
     services: `${count(services.deployed)} deployed, ${failed}`,
+    workers: `${count(status.workers.length)}, ${count(status.replaced)} replaced`,
   });
   const reasons = status.reasons.map((reason) => `not ready: ${cell(reason)}`);
   const lines = [about.join(' · '), ...reasons, '', facts, '', await workersText(status.workers)];
@@ -107,8 +108,8 @@ function redisText(redis: Status['redis']): string {
 async function workersText(workers: readonly WorkerView[]): Promise<string> {
   const { table } = await import('../table.ts');
   return table({
-    head: ['WORKER', 'PID', 'STATE', 'UP', 'SERVED', 'IN FLIGHT', 'MEMORY', 'STALL', 'RESTARTS'],
-    right: [1, 3, 4, 5, 6, 7, 8],
+    head: ['WORKER', 'PID', 'STATE', 'UP', 'SERVED', 'IN FLIGHT', 'MEMORY', 'STALL'],
+    right: [1, 3, 4, 5, 6, 7],
     rows: workers.map((worker) => [
       String(worker.id),
       String(worker.pid),
@@ -118,7 +119,6 @@ async function workersText(workers: readonly WorkerView[]): Promise<string> {
       count(worker.inFlight),
       bytes(worker.rssBytes),
       span(worker.stallMs),
-      count(worker.restarts),
     ]),
   });
 }

@@ -28,6 +28,8 @@ export interface AdminAddress {
   readonly port?: number;
   /** Take the next free port when this one is not. */
   readonly orNext?: boolean;
+  /** Not this one: it is bound already, though nobody listens on it yet. */
+  readonly avoid?: number;
 }
 
 const defaultPort = 11_224;
@@ -53,6 +55,11 @@ export class AdminServer {
     return this.#url;
   }
 
+  /** What callers must show: a secret, for the log to take out. */
+  get token(): string {
+    return this.#token;
+  }
+
   /**
    * @returns its URL.
    * @throws Fault `conflict` when the port is taken, `bad-request` for a host that is not this machine.
@@ -61,6 +68,7 @@ export class AdminServer {
     host = '127.0.0.1',
     port = defaultPort,
     orNext = true,
+    avoid,
   }: AdminAddress = {}): Promise<string> {
     if (this.#server) return this.#url;
     const { dataDir, log } = this.#options;
@@ -72,6 +80,7 @@ export class AdminServer {
     const bound = await listen(server, host, {
       first: port,
       last: orNext ? port + portsToTry : port,
+      avoid,
     });
     if (port !== 0 && bound !== port) log.warn('admin port is taken', { port, instead: bound });
     this.#server = server;
@@ -185,9 +194,11 @@ function refuseUnmatched(ctx: Context): void {
 async function listen(
   server: Server,
   host: string,
-  { first, last }: { readonly first: number; readonly last: number },
+  range: { readonly first: number; readonly last: number; readonly avoid: number | undefined },
 ): Promise<number> {
+  const { first, last, avoid } = range;
   for (let port = first; port <= Math.min(last, 65_535); port++) {
+    if (port === avoid) continue;
     try {
       server.listen({ host, port, exclusive: true });
       await once(server, 'listening');

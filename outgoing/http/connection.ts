@@ -17,7 +17,7 @@ import { type Draft, type Outbound, outbound } from './outbound.ts';
 import { type Outcome, RetryPolicy, reasonOf } from './retry.ts';
 import type { Environment, Sealer } from './secrets.ts';
 import type { AcquireSocket } from './sockets.ts';
-import { placeOf, Wire } from './wire.ts';
+import { lateOf, placeOf, Wire } from './wire.ts';
 
 export interface ConnectionOptions {
   readonly sealer: Sealer;
@@ -26,10 +26,10 @@ export interface ConnectionOptions {
   readonly standinUrl: (name: string) => string | undefined;
   /** What `${env:NAME}` means. */
   readonly env?: Environment;
-  /** Told each secret when it is opened, so that the log can take it out. */
-  readonly onSecret?: (secret: string) => void;
   /** Asked before each new socket, so that the pool's limit holds over several processes. */
   readonly acquireSocket?: AcquireSocket;
+  /** Processes that share the pool, each with its part; 1 when not given. */
+  readonly workers?: number;
   /** Told what the other processes should heed too. */
   readonly onNotice?: (connection: string, notice: Notice) => void;
   readonly clock?: Clock;
@@ -186,8 +186,8 @@ export class OutgoingConnection implements OutgoingCalls {
     work: (call: Deadline) => Promise<T>,
   ): Promise<T> {
     const timeoutMs = Math.min(this.#timeoutMs, request.timeoutMs ?? this.#timeoutMs);
-    const late = () =>
-      new Fault('timeout', `Outgoing ${this.name}: ${place} did not answer in ${timeoutMs} ms`);
+    const { name } = this;
+    const late = lateOf({ name, place, pool: this.#spec.pool }, timeoutMs);
     const caller = request.signal;
     const giveUp = () =>
       new GivenUp('timeout', `Outgoing ${this.name}: given up by its caller`, {
@@ -204,7 +204,7 @@ export class OutgoingConnection implements OutgoingCalls {
   async #tries(wire: Wire, out: Outbound, call: Deadline): Promise<OutgoingReply> {
     const endsAt = this.#clock.now() + call.timeoutMs;
     for (let attempt = 1; ; attempt++) {
-      const outcome = await this.#try(wire, out, call.signal);
+      const outcome = await this.#try(wire, out, call);
       call.signal.throwIfAborted();
       const now = this.#clock.now();
       const moment = { ms: now, random: this.#clock.random() };
@@ -225,8 +225,8 @@ export class OutgoingConnection implements OutgoingCalls {
     }
   }
 
-  async #try(wire: Wire, out: Outbound, signal: AbortSignal): Promise<Outcome> {
-    const exchange = () => wire.exchange(out, signal);
+  async #try(wire: Wire, out: Outbound, call: Deadline): Promise<Outcome> {
+    const exchange = () => wire.exchange(out, call);
     const outcome = await (this.#breaker === undefined ? exchange() : this.#breaker.run(exchange));
     if (outcome === undefined)
       return { kind: 'failure', failure: { kind: 'refused', fault: this.#openFault() } };
@@ -290,6 +290,7 @@ export class OutgoingConnection implements OutgoingCalls {
       spec: this.#spec,
       origin,
       acquire: this.#options.acquireSocket,
+      workers: this.#options.workers ?? 1,
     });
     return this.#wire;
   }
@@ -297,7 +298,7 @@ export class OutgoingConnection implements OutgoingCalls {
   async #pinged(cid: string, method: Method, spec: OutgoingSpec): Promise<OutgoingReply> {
     const wire = this.#wireNow();
     const out = this.#outbound(spec, { cid, method, data: undefined, request: {} });
-    return ended(await this.#within(wire.place, {}, (call) => wire.exchange(out, call.signal)), 1);
+    return ended(await this.#within(wire.place, {}, (call) => wire.exchange(out, call)), 1);
   }
 
   #outbound(
@@ -322,5 +323,6 @@ function ended(outcome: Outcome, attempts: number): OutgoingReply {
 
 function verdictOf(outcome: Outcome): Verdict {
   if (outcome.kind === 'reply') return outcome.reply.status >= 500 ? 'bad' : 'good';
-  return outcome.failure.kind === 'caller' ? 'neither' : 'bad';
+  const { kind } = outcome.failure;
+  return kind === 'caller' || kind === 'queue' ? 'neither' : 'bad';
 }

@@ -1,7 +1,14 @@
 import { Fault } from '../../runtime/core/fault.ts';
 
-/** Why a try brought no reply; the first four may be named in a retry policy. */
-export type FailureKind = 'connect' | 'reset' | 'timeout' | 'invalid' | 'refused' | 'caller';
+/** Why a try brought no reply; the first four may be named in a retry policy, `queue` is a timeout there. */
+export type FailureKind =
+  | 'connect'
+  | 'reset'
+  | 'timeout'
+  | 'invalid'
+  | 'queue'
+  | 'refused'
+  | 'caller';
 
 export interface Failure {
   readonly kind: FailureKind;

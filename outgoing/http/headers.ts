@@ -1,11 +1,9 @@
 import type { OutgoingSpec } from './definition.ts';
-import { type Environment, openAuth, resolve, type Sealer } from './secrets.ts';
+import { basicPair, type Environment, openAuth, resolve, type Sealer } from './secrets.ts';
 
 interface HeaderSource {
   readonly sealer: Sealer;
   readonly env?: Environment;
-  /** Told each secret that was opened, so that the log can take it out. */
-  readonly onSecret?: (secret: string) => void;
 }
 
 /**
@@ -15,7 +13,7 @@ interface HeaderSource {
 export function headersOf(
   name: string,
   spec: OutgoingSpec,
-  { sealer, env = {}, onSecret }: HeaderSource,
+  { sealer, env = {} }: HeaderSource,
 ): Readonly<Record<string, string>> {
   const headers: Record<string, string> = {};
   for (const [header, value] of Object.entries(spec.headers)) {
@@ -23,14 +21,10 @@ export function headersOf(
   }
   const auth = openAuth(sealer, name, spec.auth, env);
   if (auth.type === 'basic') {
-    const pair = Buffer.from(`${auth.username}:${auth.password}`).toString('base64');
-    headers['authorization'] = `Basic ${pair}`;
-    onSecret?.(auth.password);
-    onSecret?.(pair);
+    headers['authorization'] = `Basic ${basicPair(auth.username, auth.password)}`;
   }
   if (auth.type === 'header') {
     headers[auth.name.toLowerCase()] = auth.value;
-    onSecret?.(auth.value);
   }
   return headers;
 }

@@ -43,7 +43,10 @@ export class RetryPolicy {
   }
 
   #covers(outcome: Outcome): boolean {
-    if (outcome.kind === 'failure') return this.#on.has(outcome.failure.kind);
+    if (outcome.kind === 'failure') {
+      const { kind } = outcome.failure;
+      return this.#on.has(kind === 'queue' ? 'timeout' : kind);
+    }
     const { status, garbled } = outcome.reply;
     const byStatus = this.#on.has(String(status)) || this.#on.has(`${Math.floor(status / 100)}xx`);
     return byStatus || (garbled && this.#on.has('invalid'));

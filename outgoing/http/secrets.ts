@@ -73,6 +73,40 @@ export function openAuth(sealer: Sealer, name: string, auth: Auth, env: Environm
     : plain;
 }
 
+/**
+ * What must never show of a definition, for a log to take out: its password or value, the password's
+ * Basic credentials, and the values of all its variables. What cannot be opened is left out.
+ */
+export function secretsOf(
+  name: string,
+  { auth, headers }: OutgoingSpec,
+  sealer: Sealer,
+  env: Environment,
+): readonly string[] {
+  const texts = Object.values(headers);
+  const secrets: string[] = [];
+  const secret = secretOf(auth);
+  const text =
+    secret !== undefined && sealer.isSealed(secret)
+      ? opens(sealer, recordOf(name, auth), secret)
+      : secret;
+  if (text !== undefined) {
+    texts.push(text);
+    const plain = resolved(text, env) ?? '';
+    secrets.push(plain);
+    if (auth.type === 'basic' && plain !== '') secrets.push(basicPair(auth.username, plain));
+  }
+  for (const [, variable = ''] of texts.flatMap((each) => [...each.matchAll(reference)])) {
+    secrets.push(env[variable] ?? '');
+  }
+  return [...new Set(secrets)].filter((each) => each !== '');
+}
+
+/** What `Authorization: Basic` is followed by. */
+export function basicPair(username: string, password: string): string {
+  return Buffer.from(`${username}:${password}`).toString('base64');
+}
+
 /** Text with every `${env:NAME}` replaced. */
 export function resolve(text: string, where: string, env: Environment): string {
   return text.replace(reference, (_, variable: string) => {
@@ -80,6 +114,14 @@ export function resolve(text: string, where: string, env: Environment): string {
     if (value !== undefined) return value;
     throw new Fault('unavailable', `${where}: the environment variable ${variable} is not set`);
   });
+}
+
+/** Undefined when a variable is not set. */
+function resolved(text: string, env: Environment): string | undefined {
+  const unset = [...text.matchAll(reference)].some(
+    ([, variable = '']) => env[variable] === undefined,
+  );
+  return unset ? undefined : resolve(text, '', env);
 }
 
 function open(sealer: Sealer, record: string, text: string): string {

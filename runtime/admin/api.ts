@@ -62,7 +62,6 @@ export interface WorkerView {
   readonly pid: number;
   readonly state: 'starting' | 'serving' | 'standby' | 'draining' | 'dead';
   readonly uptimeMs: number;
-  readonly restarts: number;
   readonly rssBytes: number;
   readonly heapUsedBytes: number;
   readonly inFlight: number;
@@ -95,6 +94,8 @@ export interface Status {
   /** Why files of the services folder do not serve as they are there. */
   readonly failures: DeployReport['failures'];
   readonly workers: readonly WorkerView[];
+  /** Workers that ended and were replaced, since the start. */
+  readonly replaced: number;
 }
 
 export interface ServiceView extends DeployedService {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Fault } from '../core/fault.ts';
 import { codeFrame } from './code-frame.ts';
-import type { MappedSource, SourceMapStore } from './source-maps.ts';
+import type { MappedSource, Place, SourceMapStore } from './source-maps.ts';
 import type { DeployFailure, FailureKind, Root } from './unit.ts';
 
 /** A failure as it leaves a worker: with the root that must be left out. */
@@ -17,12 +17,19 @@ export async function describeFailure(
 ): Promise<RootFailure> {
   const place = sourceMaps.placeOf(thrown);
   const message = messageOf(thrown);
-  const failure = { path: root.path, file: place?.source.file ?? root.file, kind, message };
-  if (!place) return failure;
-  const { line, column } = place;
-  const text = await sourceText(place.source);
+  const failure = { path: root.path, file: root.file, kind, message };
+  return place ? { ...failure, ...(await describePlace(place)) } : failure;
+}
+
+/** What a failure tells of its place; the lines around it if the source is still the same. */
+export async function describePlace({
+  source,
+  line,
+  column,
+}: Place): Promise<Pick<DeployFailure, 'file' | 'line' | 'column' | 'frame'>> {
+  const text = await sourceText(source);
   const frame = text === undefined ? {} : { frame: codeFrame(text, line, column) };
-  return { ...failure, line, column, ...frame };
+  return { file: source.file, line, column, ...frame };
 }
 
 function messageOf(thrown: unknown): string {

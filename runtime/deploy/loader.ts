@@ -3,8 +3,10 @@ import { Fault } from '../core/fault.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Registry } from '../service/registry.ts';
 import type { ServiceVersion } from '../service/version.ts';
+import { CodeUrls } from './code-urls.ts';
 import { describeFailure, type RootFailure } from './describe-failure.ts';
 import { type Evaluate, evaluateBody } from './evaluator.ts';
+import { ExitAtLoad, ExitGuard } from './exit-guard.ts';
 import { Externals } from './externals.ts';
 import { Generation, NameTaken } from './generation.ts';
 import { type Gauge, LeakGauge } from './leak-gauge.ts';
@@ -49,12 +51,13 @@ export class Loader {
   readonly #options: LoaderOptions;
   readonly #around: Surroundings;
   readonly #gauge = new LeakGauge();
+  readonly #exits = new ExitGuard();
   /** The newest that was committed: what a transaction that fails brought is not kept. */
   readonly #units = new Map<string, Unit>();
   readonly #live = new Map<string, ModuleRecord>();
   readonly #generations = new Map<string, Generation>();
   readonly #draining = new Set<Generation>();
-  readonly #counts = new Map<string, number>();
+  readonly #urls = new CodeUrls();
   #staging: Staging | undefined;
   #swapping = false;
 
@@ -168,11 +171,13 @@ export class Loader {
     try {
       const record = staging.records.get(root.path);
       if (!record) throw new Fault('not-found', `${root.file} was not compiled`);
-      const exports = await this.#around.load(record);
-      const failed = record.failure();
-      if (failed) throw failed.error;
-      kind = 'constructor';
-      const generation = this.#generationOf(root, record, exports);
+      const generation = await this.#exits.during(root.file, async () => {
+        const exports = await this.#around.load(record);
+        const failed = record.failure();
+        if (failed) throw failed.error;
+        kind = 'constructor';
+        return this.#generationOf(root, record, exports);
+      });
       staging.generations.set(root.path, generation);
       if (generation.versions.length === 0)
         log.info('file exports no service', { file: root.file });
@@ -273,15 +278,7 @@ export class Loader {
   #codeOf(unit: Unit): ModuleCode {
     const live = this.#live.get(unit.path)?.code;
     if (live?.fits(unit)) return live;
-    return new ModuleCode(unit, this.#urlOf(unit.file), this.sourceMaps);
-  }
-
-  #urlOf(file: string): string {
-    const count = (this.#counts.get(file) ?? 0) + 1;
-    this.#counts.set(file, count);
-    // A source URL may hold neither blanks nor quotes; frames put it in parentheses.
-    const path = encodeURIComponent(file).replaceAll('%2F', '/').replace(/['()]/g, percent);
-    return `hence:///${path}?v=${count}`;
+    return new ModuleCode(unit, this.#urls.next(unit.file), this.sourceMaps);
   }
 }
 
@@ -291,11 +288,8 @@ function requireGeneration(staging: Staging, path: string): Generation {
   throw new Fault('conflict', `Deploy ${staging.transaction.id} has no root ${path} to commit`);
 }
 
-function percent(char: string): string {
-  return `%${char.charCodeAt(0).toString(16)}`;
-}
-
 function kindOf(kind: FailureKind, thrown: unknown): FailureKind {
   if (thrown instanceof NameTaken) return 'conflict';
+  if (thrown instanceof ExitAtLoad) return 'exit';
   return Fault.is(thrown) && thrown.code === 'timeout' ? 'timeout' : kind;
 }

@@ -205,6 +205,7 @@ function servicesIn(answers: readonly Prepared[]): Services {
   return services;
 }
 
+/** An exit with a place was held back: the process lives. */
 function isFatal(failure: DeployFailure | undefined): boolean {
-  return failure?.kind === 'timeout' || failure?.kind === 'exit';
+  return failure?.kind === 'timeout' || (failure?.kind === 'exit' && failure.line === undefined);
 }

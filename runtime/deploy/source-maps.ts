@@ -83,15 +83,10 @@ export class SourceMapStore {
   /** Where a place of evaluated code is in its source; lines and columns as stack frames count them. */
   locate(url: string, line: number, column: number): Place | undefined {
     const entry = this.#entries.get(url);
-    if (!entry || line <= linesBefore) return undefined;
+    if (!entry) return undefined;
     entry.parsed ??= new SourceMap(JSON.parse(entry.source.map) as SourceMapPayload);
-    const found = entry.parsed.findEntry(line - 1 - linesBefore, column - 1);
-    if (!('originalLine' in found) || found.originalLine === undefined) return undefined;
-    return {
-      source: entry.source,
-      line: found.originalLine + 1,
-      column: found.originalColumn + 1,
-    };
+    const found = locateIn(entry.parsed, line, column);
+    return found && { source: entry.source, ...found };
   }
 
   /** The innermost place of user code in an error's stack. */
@@ -131,6 +126,18 @@ export class SourceMapStore {
     // The top level of the module: V8 calls it eval.
     return text === `eval (${shown})` ? shown : text.replace(innerName, '$1');
   }
+}
+
+/** The place in the source of a place in evaluated code, as stack frames count it. */
+export function locateIn(
+  map: SourceMap,
+  line: number,
+  column: number,
+): Pick<Place, 'line' | 'column'> | undefined {
+  if (line <= linesBefore) return undefined;
+  const found = map.findEntry(line - 1 - linesBefore, column - 1);
+  if (!('originalLine' in found) || found.originalLine === undefined) return undefined;
+  return { line: found.originalLine + 1, column: found.originalColumn + 1 };
 }
 
 /**

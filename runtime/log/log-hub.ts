@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream';
 import type { Level } from './logger.ts';
 import { prettyLine } from './pretty.ts';
+import type { Redactor } from './redact.ts';
 
 /** One line of the log, as it is kept and shown. */
 export interface LogRecord {
@@ -29,6 +30,8 @@ export interface LogHubOptions {
   readonly colour: boolean;
   /** How many lines are kept for `hence logs`; default 5,000. */
   readonly keep?: number;
+  /** Takes secrets out of what was printed to the console, and those that a worker did not know. */
+  readonly redactor: Redactor;
 }
 
 const rank: Record<Level, number> = { debug: 0, info: 1, warn: 2, error: 3 };
@@ -105,14 +108,19 @@ export class LogHub {
 
   /** Gives the line as it is written out. */
   #accept(line: string, facts: Readonly<Record<string, unknown>>): string {
+    const { format, colour, redactor } = this.#options;
     const own = recordOf(line);
-    const record = own ?? foreign(line, facts);
+    const dirty = own !== undefined && redactor.knows(line);
+    const record = own
+      ? dirty
+        ? cleaned(own, redactor)
+        : own
+      : foreign(redactor.text(line), facts);
     this.#lines.push(record);
     if (this.#lines.length > this.#keep * 1.2) this.#lines = this.#lines.slice(-this.#keep);
     for (const listener of this.#listeners) listener(record);
-    const { format, colour } = this.#options;
     if (format === 'pretty') return prettyLine(record, colour);
-    return own ? `${line}\n` : `${JSON.stringify(record)}\n`;
+    return own && !dirty ? `${line}\n` : `${JSON.stringify(record)}\n`;
   }
 
   /** Lines that came together go together: a write for each would cost more than the rest. */
@@ -142,6 +150,11 @@ function recordOf(line: string): LogRecord | undefined {
   } catch {
     return undefined;
   }
+}
+
+function cleaned(record: LogRecord, redactor: Redactor): LogRecord {
+  const { time, level, message, ...facts } = record;
+  return { time, level, message: redactor.text(String(message)), ...redactor.facts(facts) };
 }
 
 /** What user code prints to the console is a line of its own. */

@@ -27,7 +27,10 @@ export class Log implements Logger {
     const line = winston.format((info) => {
       const entry = info as unknown as Entry;
       const { level, message, bound, facts } = entry;
-      const clean = redactor.addTo({ time: clock.now(), level, message }, bound);
+      const clean = redactor.addTo(
+        { time: clock.now(), level, message: redactor.value(message) },
+        bound,
+      );
       entry[winstonMessage] = JSON.stringify(facts ? redactor.addTo(clean, facts) : clean);
       return info;
     });

@@ -1,6 +1,8 @@
 const secretKey =
   /^(authorization|proxy-authorization|cookie|set-cookie|x-api-key|.*(password|passwd|passphrase|secret|token|api_?key|private_?key|credential)s?)$/i;
-const userInfo = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@:]*(?::[^\s/@]*)?@/gi;
+/** Up to the last `@` of the authority, as URLs are read. */
+const userInfo = /:\/\/[^\s/?#"]*@/g;
+const special = /[\\^$.*+?()[\]{}|]/g;
 const hidden = '***';
 const maxDepth = 6;
 const maxKnownKeys = 1_000;
@@ -17,23 +19,34 @@ function isSecretKey(key: string): boolean {
 }
 
 /**
- * Takes secrets out of log facts: by key, by the user part of URLs, and by the secret values that
+ * Takes secrets out of log lines: by key, by the user part of URLs, and by the secret values that
  * were made known to it.
  */
 export class Redactor {
   readonly #values = new Set<string>();
+  /** Any of the values: one pattern costs the same for thirty of them as for one. */
+  #pattern: RegExp | undefined;
+  #shortest = Number.POSITIVE_INFINITY;
 
   /** From now on this value never shows. Values under 6 characters are ignored: they would hide words. */
   add(secret: string): void {
-    if (secret.length >= 6) this.#values.add(secret);
+    if (secret.length < 6 || this.#values.has(secret)) return;
+    this.#values.add(secret);
+    // As it stands in JSON that somebody prints.
+    this.#values.add(JSON.stringify(secret).slice(1, -1));
+    this.#shortest = Math.min(this.#shortest, secret.length);
+    this.#pattern = undefined;
+  }
+
+  /** Whether a secret value that was made known is in the text. */
+  knows(text: string): boolean {
+    return text.length >= this.#shortest && text.search(this.#known) >= 0;
   }
 
   text(text: string): string {
-    let clean = text.includes('@') ? text.replace(userInfo, `$1${hidden}@`) : text;
-    for (const secret of this.#values) {
-      if (clean.includes(secret)) clean = clean.replaceAll(secret, hidden);
-    }
-    return clean;
+    // Values first: what hides a part of one would keep the rest from being known.
+    const clean = text.length >= this.#shortest ? text.replace(this.#known, hidden) : text;
+    return clean.includes('@') ? clean.replace(userInfo, `://${hidden}@`) : clean;
   }
 
   /** A copy without secrets, safe to serialise: errors become text, depth and cycles are cut. */
@@ -64,6 +77,17 @@ export class Redactor {
       clean[key] = isSecretKey(key) && value !== undefined ? hidden : this.value(value, depth);
     }
     return clean;
+  }
+
+  get #known(): RegExp {
+    this.#pattern ??= new RegExp(
+      [...this.#values]
+        .sort((one, other) => other.length - one.length)
+        .map((value) => value.replace(special, '\\$&'))
+        .join('|'),
+      'g',
+    );
+    return this.#pattern;
   }
 
   #error(error: Error, depth: number): string {

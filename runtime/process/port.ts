@@ -25,15 +25,17 @@ type CreateServerHandle = (host: string, port: number, family: number) => Handle
 /**
  * Binds a port without accepting on it. The control process keeps it open, so that connections made
  * while no worker lives wait for the next one.
- * @param wish with `orNext` the following ports are tried, up to 50, when this one is taken
+ * @param wish with `orNext` the following ports are tried, up to 50, when this one is taken; `avoid`
+ *   is not among them: somebody else will want it, or has bound it and does not listen yet
  * @throws Fault `conflict` when it is taken, `bad-request` when it cannot be bound at all
  */
 export async function bindPort(
   host: string,
-  wish: { readonly port: number; readonly orNext: boolean },
+  wish: { readonly port: number; readonly orNext: boolean; readonly avoid?: number },
 ): Promise<BoundPort> {
   const last = wish.orNext ? Math.min(wish.port + 50, 65_535) : wish.port;
   for (let port = wish.port; port <= last; port++) {
+    if (wish.orNext && port === wish.avoid) continue;
     if (await isFree(host, port)) return bind(host, port);
   }
   const ports = wish.orNext ? `Ports ${wish.port}-${last} are` : `Port ${wish.port} is`;

@@ -1,5 +1,6 @@
 import { Fault } from '../core/fault.ts';
 import type { Logger } from '../log/logger.ts';
+import { fileOf } from './stuck-place.ts';
 import type { WorkerExit, WorkerProcess } from './worker-process.ts';
 
 export interface WorkerPoolOptions {
@@ -25,7 +26,7 @@ export class WorkerPool {
   readonly #workers = new Map<number, WorkerProcess>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #lastId = 0;
-  #restarts = 0;
+  #replaced = 0;
   #stillborn = 0;
   #stopping = false;
   #filling: Promise<void> | undefined;
@@ -34,8 +35,9 @@ export class WorkerPool {
     this.#options = options;
   }
 
-  get restarts(): number {
-    return this.#restarts;
+  /** How many ended and were replaced. */
+  get replaced(): number {
+    return this.#replaced;
   }
 
   list(): readonly WorkerProcess[] {
@@ -156,12 +158,13 @@ export class WorkerPool {
   #ended(worker: WorkerProcess, exit: WorkerExit): void {
     this.#workers.delete(worker.id);
     if (this.#stopping) return;
-    this.#restarts++;
+    this.#replaced++;
     const clean = exit.code === 0 && worker.recycled;
     this.#options.log[clean ? 'info' : 'error']('worker ended', {
       worker: worker.id,
       pid: worker.pid,
       reason: worker.hung ? 'it stopped answering' : (exit.signal ?? `exit code ${exit.code}`),
+      at: worker.stuckAt && fileOf(worker.stuckAt),
     });
     void this.#takeOver();
     this.#refillLater(worker);

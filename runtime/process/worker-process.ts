@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { type Channel, type Handler, type Message, Rpc } from './rpc.ts';
+import { type StuckPlace, stuckPlace } from './stuck-place.ts';
 
 /** What a worker says of itself each second. */
 export interface Heartbeat {
@@ -63,16 +64,20 @@ export class WorkerProcess {
   heartbeat: Heartbeat = nothing;
   /** True when it was killed for not answering. */
   hung = false;
+  /** Where in user code it hung, when that could be found out. */
+  stuckAt: StuckPlace | undefined;
   /** True when it was told to end and be replaced. */
   recycled = false;
   readonly #child: ChildProcess;
   readonly #hangMs: number;
+  readonly #output: Writable;
   #watchdog: NodeJS.Timeout | undefined;
   #beats = 0;
 
   constructor(options: WorkerProcessOptions) {
     this.id = options.id;
     this.#hangMs = options.hangMs;
+    this.#output = options.output;
     const child = fork(options.entry, [...options.args], {
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -101,10 +106,14 @@ export class WorkerProcess {
     this.#child.kill('SIGKILL');
   }
 
-  /** Ends it because it does not answer. */
+  /** Ends it because it does not answer; within 1.5 s, in which it is asked where it hangs. */
   killHung(): void {
+    if (this.hung) return;
     this.hung = true;
-    this.kill();
+    void stuckPlace(this.#child, { output: this.#output }).then((place) => {
+      this.stuckAt = place;
+      this.kill();
+    });
   }
 
   #beat(beat: Heartbeat): void {

@@ -1,9 +1,8 @@
-import { mkdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import process from 'node:process';
 import { AdminServer } from '../../channels/admin/admin-server.ts';
 import { Admin } from '../admin/admin.ts';
-import { DefinitionStore } from '../config/store.ts';
+import type { DefinitionStore } from '../config/store.ts';
 import { background } from '../core/background.ts';
 import { Fault } from '../core/fault.ts';
 import { Deployer } from '../deploy/deployer.ts';
@@ -14,11 +13,11 @@ import { LogHub } from '../log/log-hub.ts';
 import { Redactor } from '../log/redact.ts';
 import { type BoundPort, bindPort } from '../process/port.ts';
 import { connectRedis } from '../redis/connection.ts';
-import { PasswordHasher } from '../security/password.ts';
 import { Sealer } from '../security/sealer.ts';
 import { adminPorts } from './admin-desk.ts';
 import { Banner } from './banner.ts';
-import { definitionTypes } from './definition-types.ts';
+import { controlDefinitions } from './control-definitions.ts';
+import { makeDataDir } from './data-dir.ts';
 import { DeployFleet } from './deploy-fleet.ts';
 import { applyFirstConfig } from './first-config.ts';
 import { Health } from './health.ts';
@@ -37,6 +36,7 @@ const closeMs = 500;
 export class ControlRoom {
   readonly #settings: Settings;
   readonly #env: Environment;
+  readonly #redactor = new Redactor();
   readonly #hub: LogHub;
   readonly #log: Log;
   readonly #redis: RedisHome;
@@ -60,16 +60,17 @@ export class ControlRoom {
   constructor(settings: Settings, env: Environment) {
     this.#settings = settings;
     this.#env = env;
-    mkdirSync(settings.dataDir, { recursive: true, mode: 0o700 });
+    makeDataDir(settings.dataDir);
     this.#hub = new LogHub({
       format: settings.logFormat,
       out: process.stdout,
       colour: process.stdout.isTTY === true && !env['NO_COLOR'],
+      redactor: this.#redactor,
     });
     this.#log = Log.open({
       level: settings.logLevel,
       stream: this.#hub.input(),
-      redactor: new Redactor(),
+      redactor: this.#redactor,
     });
     this.#banner = new Banner(settings.logFormat === 'pretty' ? process.stdout : undefined);
     this.#redis = new RedisHome(settings, env, this.#log);
@@ -85,6 +86,7 @@ export class ControlRoom {
         servicesFolder: relative(settings.projectDir, settings.servicesDir),
         dataDir: settings.dataDir,
         standins: this.#standins.urls(),
+        workers: settings.workers,
       }),
       join: (worker) => this.#fleet.join(worker),
     });
@@ -166,9 +168,16 @@ export class ControlRoom {
     const first = this.#staff.pool.spawn();
     const sealing = Sealer.fromFile(join(this.#settings.dataDir, 'key'));
     await this.#open();
-    this.#definitions = this.#openDefinitions(await sealing);
+    this.#definitions = controlDefinitions({
+      redis: this.#redis,
+      sealer: await sealing,
+      env: this.#env,
+      log: this.#log,
+      redactor: this.#redactor,
+    });
     this.#admin = this.#openAdmin(this.#definitions);
-    await this.#admin.start({ host: '127.0.0.1', ...adminPort });
+    const avoid = this.#bound.port;
+    await this.#admin.start({ host: '127.0.0.1', ...adminPort, avoid });
     this.#proceed();
     this.#banner.redis(this.#redis, this.#settings.dataDir);
     await this.#loadDefinitions(this.#definitions);
@@ -226,12 +235,12 @@ export class ControlRoom {
 
   /** All at once; when one fails the others are waited for, so that they can be closed. */
   async #open(): Promise<void> {
-    const { host, port } = this.#settings;
+    const { host, port, adminPort } = this.#settings;
     const opened = await Promise.allSettled([
       this.#redis.start(),
       this.#standins.start(),
       this.#deployer.start(),
-      bindPort(host, port).then((bound) => {
+      bindPort(host, { ...port, avoid: adminPort.port }).then((bound) => {
         this.#port = bound;
       }),
     ]);
@@ -241,16 +250,6 @@ export class ControlRoom {
 
   #proceed(): void {
     if (this.stopping) throw new Fault('unavailable', 'It was stopped while it started');
-  }
-
-  #openDefinitions(sealer: Sealer): DefinitionStore {
-    const types = definitionTypes({ hasher: new PasswordHasher(), sealer });
-    return new DefinitionStore({
-      redis: this.#redis.command,
-      subscriber: () => connectRedis(this.#redis.target, 'subscriber', () => {}),
-      types: Object.values(types),
-      log: this.#log,
-    });
   }
 
   #openAdmin(definitions: DefinitionStore): AdminServer {
@@ -271,7 +270,9 @@ export class ControlRoom {
         env: this.#env,
       }),
     );
-    return new AdminServer({ admin, dataDir: this.#settings.dataDir, log: this.#log });
+    const server = new AdminServer({ admin, dataDir: this.#settings.dataDir, log: this.#log });
+    this.#redactor.add(server.token);
+    return server;
   }
 
   /** Loads what there is; an empty system gets the configuration file. */

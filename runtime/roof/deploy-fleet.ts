@@ -1,7 +1,8 @@
 import { Fault } from '../core/fault.ts';
-import type { DeployFailure, Fleet, Prepared, Root, Transaction } from '../deploy/unit.ts';
+import type { Fleet, Prepared, Root, Transaction } from '../deploy/unit.ts';
 import type { Logger } from '../log/logger.ts';
 import type { WorkerExit, WorkerProcess } from '../process/worker-process.ts';
+import { deathBy } from './load-death.ts';
 import { Turn } from './turn.ts';
 
 export interface DeployFleetOptions {
@@ -185,7 +186,10 @@ export class DeployFleet implements Fleet {
       if (!blame && isAccident(worker, exit)) return undefined;
       const path = this.#options.markOf(worker);
       const root = transaction.roots.find((candidate) => candidate.path === path);
-      return root && deathBy(root, worker.hung, patienceMs);
+      if (!root) return undefined;
+      const { hung, stuckAt } = worker;
+      const transactions = [transaction, ...this.#options.live()];
+      return await deathBy({ root, hung, stuckAt, patienceMs, transactions });
     }
   }
 
@@ -268,15 +272,4 @@ function keyOf({ path, hash }: Root): string {
 /** Ended by somebody else, or told to end: no file is to blame. */
 function isAccident(worker: WorkerProcess, exit: WorkerExit): boolean {
   return worker.recycled || (exit.signal === 'SIGKILL' && !worker.hung);
-}
-
-function deathBy(root: Root, hung: boolean, patienceMs: number): RootFailure {
-  const { path, file } = root;
-  const failure: Pick<DeployFailure, 'kind' | 'message'> = hung
-    ? {
-        kind: 'timeout',
-        message: `It did not finish loading in ${patienceMs} ms: an endless loop?`,
-      }
-    : { kind: 'exit', message: 'It ended its process while loading: process.exit, or a crash' };
-  return { path, file, ...failure };
 }

@@ -26,5 +26,5 @@ export async function applyFirstConfig(
   const { changes, revision } = await applyConfig(definitions, source, {
     env: (name) => env[name],
   });
-  return `${file} applied, ${changes.length} definitions, revision ${revision}`;
+  return `${file} applied, ${changes.length} definition${changes.length === 1 ? '' : 's'}, revision ${revision}`;
 }

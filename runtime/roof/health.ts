@@ -53,6 +53,7 @@ export class Health {
       services: { deployed: deployer.services().length, failed: failures.length },
       failures,
       workers: staff.views(),
+      replaced: staff.pool.replaced,
     };
   }
 

@@ -8,6 +8,8 @@ export interface WorkerSetup {
   readonly dataDir: string;
   /** Name of a stand-in -> its URL on this machine. */
   readonly standins: Readonly<Record<string, string>>;
+  /** How many serve: each has its share of an outgoing connection's pool. */
+  readonly workers: number;
 }
 
 /** On a worker's command line, as JSON: what it needs before it can be told anything. */

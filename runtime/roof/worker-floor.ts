@@ -15,6 +15,7 @@ import type { InvocationQueue } from '../invocation/invocation-queue.ts';
 import type { InvocationRunner } from '../invocation/invocation-runner.ts';
 import { Kvdb } from '../kvdb/kvdb.ts';
 import type { Logger } from '../log/logger.ts';
+import type { Redactor } from '../log/redact.ts';
 import { connectRedis, type RedisRole } from '../redis/connection.ts';
 import { Authenticator } from '../security/authenticator.ts';
 import { PasswordHasher } from '../security/password.ts';
@@ -22,6 +23,7 @@ import { Sealer } from '../security/sealer.ts';
 import { Registry } from '../service/registry.ts';
 import * as testing from '../testing.ts';
 import { type DefinitionTypes, definitionTypes } from './definition-types.ts';
+import { learnSecrets } from './known-secrets.ts';
 import type { WorkerSetup } from './protocol.ts';
 
 /** What a worker's parts need of the process around them. */
@@ -32,7 +34,8 @@ export interface WorkerHost {
   readonly mark: (path: string | undefined) => void;
   readonly acquireSocket: NonNullable<ConnectionOptions['acquireSocket']>;
   readonly onNotice: NonNullable<ConnectionOptions['onNotice']>;
-  readonly onSecret: NonNullable<ConnectionOptions['onSecret']>;
+  /** Of `log`; it learns the secrets of every connection. */
+  readonly redactor: Redactor;
 }
 
 /** Every part of a worker, built and wired. */
@@ -43,6 +46,7 @@ export class WorkerFloor {
   readonly channels: ChannelServer;
   readonly #setup: WorkerSetup;
   readonly #host: WorkerHost;
+  readonly #sealer: Sealer;
   readonly #types: DefinitionTypes;
   readonly #store: DefinitionStore;
   readonly #authenticator: Authenticator;
@@ -67,6 +71,7 @@ export class WorkerFloor {
     const { log } = host;
     this.#setup = setup;
     this.#host = host;
+    this.#sealer = sealer;
     const hasher = new PasswordHasher();
     this.#types = definitionTypes({ hasher, sealer });
     this.#store = new DefinitionStore({
@@ -83,8 +88,8 @@ export class WorkerFloor {
       standinUrl: (name) => setup.standins[name],
       env: host.env,
       acquireSocket: host.acquireSocket,
+      workers: setup.workers,
       onNotice: host.onNotice,
-      onSecret: host.onSecret,
     });
     this.registry = new Registry({
       log,
@@ -139,8 +144,14 @@ export class WorkerFloor {
   #rewire(types: readonly string[]): void {
     const { channel, outgoing, security } = this.#types;
     if (types.includes('security')) this.#authenticator.update(this.#store.list(security));
-    if (types.includes('outgoing')) this.outgoing.update(this.#store.list(outgoing));
+    if (types.includes('outgoing')) this.#rewireOutgoing(this.#store.list(outgoing));
     if (types.includes('channel')) this.channels.update(this.#store.list(channel));
+  }
+
+  #rewireOutgoing(definitions: Parameters<OutgoingConnections['update']>[0]): void {
+    const { redactor, env } = this.#host;
+    learnSecrets(redactor, definitions, { sealer: this.#sealer, env });
+    this.outgoing.update(definitions);
   }
 
   // BullMQ takes a tenth of a second to import: not before the first request is served.

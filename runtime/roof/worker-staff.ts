@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { SocketLeave } from '../../outgoing/http/socket-leave.ts';
+import { Leases, type LeaseWish, SocketLeave } from '../../outgoing/http/socket-leave.ts';
 import type { WorkerView } from '../admin/api.ts';
 import { Fault } from '../core/fault.ts';
 import type { LogHub } from '../log/log-hub.ts';
@@ -83,7 +83,6 @@ export class WorkerStaff {
       pid,
       state,
       uptimeMs: Date.now() - startedAt,
-      restarts: this.pool.restarts,
       ...heartbeat,
     }));
   }
@@ -105,14 +104,14 @@ export class WorkerStaff {
       heartbeatMs: Math.min(longestBeatMs, Math.ceil(settings.hangMs / 4)),
       markFile: this.#markFile(id),
     };
-    const held = new Map<number, () => void>();
-    let lastHeld = 0;
+    const leases = new Leases(this.#leave);
     const worker: WorkerProcess = new WorkerProcess({
       id,
       entry: fileURLToPath(new URL('../worker.js', import.meta.url)),
       args: [JSON.stringify(birth)],
       // Semi-spaces grow with redeploys and are never given back (Node 24): bound them.
-      execArgv: ['--max-semi-space-size=16'],
+      // The port opens at a SIGUSR1 only: which is sent to find out where a worker hangs.
+      execArgv: ['--max-semi-space-size=16', '--inspect-port=0'],
       env: { ...env },
       output: hub.input({ worker: id }),
       hangMs: settings.hangMs,
@@ -123,24 +122,11 @@ export class WorkerStaff {
             if (other !== worker) other.rpc.notify('heed', notice);
           }
         },
-        acquireSocket: async (wish: { connection: string; limit: number }) => {
-          const release = await this.#leave.acquire(wish.connection, wish.limit);
-          const lease = ++lastHeld;
-          held.set(lease, release);
-          if (worker.state === 'dead') releaseAll();
-          return lease;
-        },
-        releaseSocket: (lease: number) => {
-          held.get(lease)?.();
-          held.delete(lease);
-        },
+        acquireSocket: (wish: LeaseWish) => leases.acquire(wish),
+        releaseSocket: (lease: number) => leases.release(lease),
       },
     });
-    const releaseAll = () => {
-      for (const release of held.values()) release();
-      held.clear();
-    };
-    void worker.exited.then(releaseAll);
+    void worker.exited.then(() => leases.end());
     return worker;
   }
 

@@ -26,7 +26,14 @@ export interface Io {
   readonly about: { readonly input: unknown; readonly output: unknown };
 }
 
+const keys = ['input', 'output', 'default', 'defaults'];
+
+/** @throws Fault `bad-request` for a key that is none of these: what is misspelt checks nothing. */
 export function compileIo(io: ServiceIo | undefined, className: string): Io {
+  for (const key of Object.keys(io ?? {})) {
+    if (keys.includes(key)) continue;
+    throw new Fault('bad-request', `${className}.io has "${key}", and knows ${keys.join(', ')}`);
+  }
   const input = io?.input && sideOf(io.input, io, `${className}.io.input`);
   const output = io?.output && sideOf(io.output, io, `${className}.io.output`);
   return {

@@ -67,7 +67,9 @@ async function steps(
 function handlerOf(plan: ServicePlan, call: Call, name: string): Step {
   const method = call.http?.method;
   const own = method === undefined ? undefined : plan.handlers.get(method);
-  const handler = own ?? plan.handle;
+  // Who can GET can HEAD: the door sends the headers alone.
+  const head = method === 'HEAD' && !plan.handle ? plan.handlers.get('GET') : undefined;
+  const handler = own ?? head ?? plan.handle;
   if (handler) return handler;
   const allow = [...plan.handlers.keys()];
   throw new Fault(

@@ -11,6 +11,7 @@ import type { DefinitionType } from '../../runtime/config/definition.ts';
 import { DefinitionStore } from '../../runtime/config/store.ts';
 import { Fault } from '../../runtime/core/fault.ts';
 import { LogHub } from '../../runtime/log/log-hub.ts';
+import { Redactor } from '../../runtime/log/redact.ts';
 import { definitionTypes } from '../../runtime/roof/definition-types.ts';
 import { PasswordHasher } from '../../runtime/security/password.ts';
 import { Sealer } from '../../runtime/security/sealer.ts';
@@ -60,7 +61,12 @@ describe('The hence command and the real admin API', () => {
       kvdb: { command: ([name = '', ...args]) => client.call(name, ...args) },
       standins: { show: absent, clear: absent },
       invocations: { list: absent, retry: absent, delete: absent },
-      logs: new LogHub({ format: 'json', out: process.stdout, colour: false }),
+      logs: new LogHub({
+        format: 'json',
+        out: process.stdout,
+        colour: false,
+        redactor: new Redactor(),
+      }),
     });
     server = new AdminServer({ admin, dataDir: join(cwd, '.hence'), log });
     await server.start({ port: 0 });

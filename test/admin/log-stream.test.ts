@@ -2,10 +2,11 @@ import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import { followLog } from '../../runtime/admin/log-stream.ts';
 import { LogHub } from '../../runtime/log/log-hub.ts';
+import { Redactor } from '../../runtime/log/redact.ts';
 
 function hub(): { readonly logs: LogHub; write(message: string): void } {
   const out = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const logs = new LogHub({ format: 'json', out, colour: false });
+  const logs = new LogHub({ format: 'json', out, colour: false, redactor: new Redactor() });
   const input = logs.input();
   return {
     logs,

@@ -366,6 +366,81 @@ describe('Loader', () => {
       expect(await project.call('through.hello')).to.deep.equal(['two', 'two']);
     });
 
+    for (const [call, said] of [
+      ['process.exit(7)', 'process.exit(7)'],
+      ['process.exit()', 'process.exit()'],
+      ['process.abort()', 'process.abort()'],
+      ['process.reallyExit(1)', 'process.exit(1)'],
+      ['exit(3)', 'process.exit(3)'],
+      ['try { process.exit(4) } catch {}', 'process.exit(4)'],
+      ['await null; process.exit(5)', 'process.exit(5)'],
+    ] as const) {
+      it(`are of kind exit, with the place, when a file ends the process: ${call}`, async () => {
+        const project = await deployed(hello('"one"'));
+        const own = [process.exit, process.abort, Reflect.get(process, 'reallyExit')];
+
+        const { failures } = await project.deploy(
+          hello('"two"', `import { exit } from 'node:process'; exit;\n${call};`),
+        );
+
+        expect(failures[0]).to.include({
+          file: 'services/hello.ts',
+          kind: 'exit',
+          message: `${said} while services/hello.ts was being loaded`,
+          line: 4,
+        });
+        const column = failures[0]?.column ?? 0;
+        expect(call.slice(column - 1)).to.match(/^(?:process\.|exit|reallyExit|abort)/);
+        expect(failures[0]?.frame).to.contain(`> 4 | ${call}`);
+        expect([process.exit, process.abort, Reflect.get(process, 'reallyExit')]).to.deep.equal(
+          own,
+        );
+        // A process that takes itself for ending runs no ticks.
+        await new Promise<void>((resolve) => process.nextTick(resolve));
+        expect(process.exitCode).to.equal(undefined);
+        expect(await project.call('hello.hello')).to.equal('one');
+      });
+    }
+
+    it('name the helper that ends the process, or the constructor', async () => {
+      const project = await DeployedProject.create();
+      projects.push(project);
+      closers.push(installSourceMaps(project.loader.sourceMaps));
+      const { failures } = await project.deploy({
+        ...helper('export const word = 1;\nprocess.exit(2);'),
+        'services/user.ts': uses('word'),
+        'services/built.ts': `import { Service } from 'hence';
+export class Built extends Service {
+  x = process.exit(1);
+  handle() {}
+}`,
+      });
+      expect(failures.map(({ file, kind, line }) => [file, kind, line])).to.have.deep.members([
+        ['lib/word.ts', 'exit', 2],
+        ['services/built.ts', 'exit', 3],
+      ]);
+    });
+
+    it('leave an exit alone that comes from elsewhere while a file is loaded', async () => {
+      const project = await deployed({});
+      const exited: unknown[] = [];
+      const { reallyExit } = process as unknown as { reallyExit: unknown };
+      Reflect.set(process, 'reallyExit', (code: unknown) => exited.push(code));
+      try {
+        const change = await project.change(
+          hello('"one"', 'await new Promise((open) => { globalThis.gate.open = open; });'),
+        );
+        const prepared = project.loader.prepare(change);
+        await until(() => gate['open']);
+        Reflect.apply(Reflect.get(process, 'reallyExit'), process, [9]);
+        release('open', '');
+        expect((await prepared).failures).to.deep.equal([]);
+        expect(exited).to.deep.equal([9]);
+      } finally {
+        Reflect.set(process, 'reallyExit', reallyExit);
+      }
+    });
+
     it('show where, with the lines around', async () => {
       const project = await DeployedProject.create();
       projects.push(project);

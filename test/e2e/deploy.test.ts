@@ -145,8 +145,8 @@ describe('A deploy to workers under load', () => {
       [3, 22],
       'unfit',
     ],
-    ['an endless loop at import', says("'no'", 'while (true);'), 'timeout', undefined, 'loading'],
-    ['process.exit at import', says("'no'", 'process.exit(0);'), 'exit', undefined, 'ended'],
+    ['an endless loop at import', says("'no'", 'while (true);'), 'timeout', [2, 1], 'loading'],
+    ['process.exit at import', says("'no'", 'process.exit(0);'), 'exit', [2, 9], 'process.exit(0)'],
   ] as const) {
     it(`keeps the old version serving for ${what}, and shows why`, async () => {
       const deployed = await system.service('voice.say');
@@ -155,17 +155,15 @@ describe('A deploy to workers under load', () => {
         const found = await failureOf('services/voice.ts');
         return found?.kind === kind && found.message.includes(words) ? found : undefined;
       });
-      if (place) {
-        expect([failure.line, failure.column]).to.deep.equal(place);
-        expect(failure.frame).to.contain(`> ${place[0]} |`);
-      }
-      const where = place ? `services/voice.ts:${place.join(':')}` : 'services/voice.ts';
+      expect([failure.line, failure.column]).to.deep.equal(place);
+      expect(failure.frame).to.contain(`> ${place[0]} |`);
+      const where = `services/voice.ts:${place.join(':')}`;
       const shown = await system.cli('service', 'show', 'voice.say');
       expect(shown.stdout)
         .to.contain('the newest services/voice.ts does not serve')
         .and.contain(where);
       const line = system.lines().findLast(({ message }) => message === 'deploy failed');
-      expect([line?.['file'], line?.['line']]).to.deep.equal(['services/voice.ts', place?.[0]]);
+      expect([line?.['file'], line?.['line']]).to.deep.equal(['services/voice.ts', place[0]]);
       const view = await system.service('voice.say');
       expect([view?.version, view?.state]).to.deep.equal([deployed?.version, 'failed']);
       await allSay('four');

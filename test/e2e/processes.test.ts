@@ -106,6 +106,8 @@ describe('The processes', () => {
         system.lines().find(({ reason }) => reason === 'it stopped answering'),
       );
       expect(before).to.include(line['pid']);
+      expect(line['at']).to.equal('services/trouble.ts');
+      expect(system.log()).not.to.contain('Debugger');
       await replaced(system, [Number(line['pid'])]);
     });
 

@@ -88,10 +88,10 @@ describe('hence start', () => {
       await rm(dir, { recursive: true, force: true });
     });
 
-    it('takes the next free one and says so', async () => {
+    it('takes the next free one, which is not the admin’s, and says so', async () => {
       const child = spawn(
         process.execPath,
-        [join(root, 'admin-cli', 'hence.mjs'), 'start', '--admin-port', '0', '--workers', '1'],
+        [join(root, 'admin-cli', 'hence.mjs'), 'start', '--workers', '1'],
         { cwd: dir, env: plainEnv() },
       );
       let out = '';
@@ -127,6 +127,7 @@ describe('hence start', () => {
       ['an unknown flag', ['--nonsense'], {}, '--nonsense'],
       ['a wrong duration', [], { HENCE_GRACE: 'soon' }, 'HENCE_GRACE'],
       ['a wrong number of workers', [], { HENCE_WORKERS: 'many' }, 'HENCE_WORKERS'],
+      ['a data folder that cannot be made', ['--data', '/dev/null/x'], {}, '/dev/null/x'],
       ['a wrong log level', [], { HENCE_LOG_LEVEL: 'loud' }, 'HENCE_LOG_LEVEL'],
     ] as const) {
       it(`ends with 2 for ${what}, and names it`, async () => {
@@ -163,6 +164,7 @@ describe('hence start', () => {
           'c-loop.ts': `import { Service } from 'hence';\nwhile (true);\nexport class C ${body}\n`,
           'd-exit.ts': `import { Service } from 'hence';\nprocess.exit(3);\nexport class D ${body}\n`,
           'e-abort.ts': `import { Service } from 'hence';\nprocess.abort();\nexport class E ${body}\n`,
+          'd-kill.ts': `import { Service } from 'hence';\nprocess.kill(process.pid, 'SIGABRT');\nexport class D ${body}\n`,
           'f-good.ts': `import { Service } from 'hence';\nexport class F ${body}\n`,
         },
         yaml,
@@ -186,16 +188,27 @@ describe('hence start', () => {
         'services/b-import.ts': 'import',
         'services/c-loop.ts': 'timeout',
         'services/d-exit.ts': 'exit',
+        'services/d-kill.ts': 'exit',
         'services/e-abort.ts': 'exit',
       });
-      expect(services).to.deep.equal({ deployed: 2, failed: 5 });
+      expect(services).to.deep.equal({ deployed: 2, failed: 6 });
       const broken = failures.find(({ file }) => file === 'services/a-broken.ts');
       expect([broken?.line, broken?.column]).to.deep.equal([2, 59]);
       expect(broken?.frame).to.contain('> 2 | export class A');
       const { stdout } = await system.cli('status');
       expect(stdout).to.contain('services/a-broken.ts:2:59');
       expect(stdout).to.contain('> 2 | export class A');
-      expect(stdout).to.contain('services/d-exit.ts  It ended its process while loading');
+      for (const [file, column, code] of [
+        ['services/c-loop.ts', 1, 'while (true);'],
+        ['services/d-exit.ts', 9, 'process.exit(3);'],
+        ['services/e-abort.ts', 9, 'process.abort();'],
+      ] as const) {
+        const failure = failures.find((candidate) => candidate.file === file);
+        expect([failure?.line, failure?.column]).to.deep.equal([2, column]);
+        expect(failure?.frame).to.contain(`> 2 | ${code}`);
+        expect(stdout).to.contain(`${file}:2:${column}`).and.contain(`> 2 | ${code}`);
+      }
+      expect(stdout).to.contain('services/d-kill.ts  It ended its process while loading');
       const listed = await system.cli('service', 'list');
       expect(listed.stdout).to.not.contain('broken');
       expect(listed.stderr).to.contain('services/a-broken.ts:2:59');
@@ -208,8 +221,15 @@ describe('hence start', () => {
         'services/b-import.ts',
         'services/c-loop.ts',
         'services/d-exit.ts',
+        'services/d-kill.ts',
         'services/e-abort.ts',
       ]);
+      for (const file of ['services/c-loop.ts', 'services/d-exit.ts', 'services/e-abort.ts']) {
+        const line = failed.find((candidate) => candidate['file'] === file);
+        expect(line?.['line']).to.equal(2);
+        expect(line?.['column']).to.be.a('number');
+        expect(line?.['frame']).to.contain('> 2 |');
+      }
       expect(failed.every(({ reason }) => typeof reason === 'string' && reason !== '')).to.equal(
         true,
       );
@@ -220,11 +240,7 @@ describe('hence start', () => {
       system = await startSystem({ dir: system.dir, args: ['--workers', '1'] });
       const { failures } = await system.status();
       const held = failures.filter(({ kind }) => kind === 'quarantined').map(({ file }) => file);
-      expect(held.sort()).to.deep.equal([
-        'services/c-loop.ts',
-        'services/d-exit.ts',
-        'services/e-abort.ts',
-      ]);
+      expect(held.sort()).to.deep.equal(['services/c-loop.ts', 'services/d-kill.ts']);
       await system.save('d-exit.ts', hello);
       await until(() => system.service('d-exit.world'));
     });

@@ -13,9 +13,9 @@ function sink(): { readonly stream: Writable; readonly text: () => string } {
   return { stream, text: () => chunks.join('') };
 }
 
-function hubOf(format: 'pretty' | 'json' = 'json', keep = 100) {
+function hubOf(format: 'pretty' | 'json' = 'json', keep = 100, redactor = new Redactor()) {
   const out = sink();
-  return { hub: new LogHub({ format, out: out.stream, colour: false, keep }), out };
+  return { hub: new LogHub({ format, out: out.stream, colour: false, keep, redactor }), out };
 }
 
 describe('Log', () => {
@@ -64,6 +64,21 @@ describe('Log', () => {
     expect(written()).to.deep.equal([1, 2, 3, 4, 5, 6]);
   });
 
+  it('takes secrets out of the message as out of the facts', async () => {
+    const out = sink();
+    const redactor = new Redactor();
+    redactor.add('canary-value');
+    const log = Log.open({ level: 'info', stream: out.stream, redactor });
+
+    log.info('sent canary-value to http://joe:canary-pass@x.y/', { note: 'canary-value' });
+    log.info(new Error('canary-value in what is no text') as never);
+    await log.close();
+
+    expect(out.text()).to.not.contain('canary');
+    expect(out.text()).to.contain('"message":"sent *** to http://***@x.y/","note":"***"');
+    expect(out.text()).to.contain('"message":"Error: *** in what is no text');
+  });
+
   it('says whether debug lines are written, for hot paths to ask', () => {
     const options = { stream: sink().stream, redactor: new Redactor() };
     expect(Log.open({ ...options, level: 'info' }).debugging).to.equal(false);
@@ -101,10 +116,35 @@ describe('Redactor', () => {
     expect(clean).to.contain('12345678901234567890');
   });
 
-  it('does not hide words for a short secret', () => {
+  it('does not hide words for a secret of under 6 characters', () => {
     const redactor = new Redactor();
-    redactor.add('ab');
-    expect(redactor.text('about')).to.equal('about');
+    redactor.add('abcde');
+    expect(redactor.text('abcdef')).to.equal('abcdef');
+    expect(redactor.knows('abcdef')).to.equal(false);
+    redactor.add('abcdef');
+    expect(redactor.text('abcdef, abcde')).to.equal('***, abcde');
+    expect(redactor.knows('abcdef')).to.equal(true);
+  });
+
+  it('hides the longest secret where one is within another, whatever characters they have', () => {
+    const redactor = new Redactor();
+    redactor.add('secret');
+    redactor.add('secret.(*)"$&\\[x]');
+    expect(redactor.text('a secret.(*)"$&\\[x] b')).to.equal('a *** b');
+    expect(redactor.text(JSON.stringify(['secret.(*)"$&\\[x]']))).to.equal('["***"]');
+    expect(redactor.text('a secrets')).to.equal('a ***s');
+  });
+
+  it('hides the user part of each URL up to its last "@", and nothing of an address', () => {
+    const redactor = new Redactor();
+    redactor.add('p@ssword');
+    expect(redactor.text('http://joe:p@ss@x/ a@b.c HTTPS://ann@y?q=a@b')).to.equal(
+      'http://***@x/ a@b.c HTTPS://***@y?q=a@b',
+    );
+    expect(redactor.text('http://x.y/a@b "ftp://z","a@b"')).to.equal(
+      'http://x.y/a@b "ftp://z","a@b"',
+    );
+    expect(redactor.text('http://joe:p@ssword@x/')).to.equal('http://***@x/');
   });
 });
 
@@ -152,6 +192,45 @@ describe('LogHub', () => {
     ]);
   });
 
+  it('takes secrets out of what user code prints', () => {
+    const redactor = new Redactor();
+    redactor.add('canary-value');
+    for (const format of ['json', 'pretty'] as const) {
+      const { hub, out } = hubOf(format, 100, redactor);
+      const followed: unknown[] = [];
+      hub.follow({}, ({ message }) => followed.push(message));
+      hub.input({ worker: 2 }).write('token canary-value, http://joe:canary-pass@x.y/\n');
+
+      expect(out.text()).to.not.contain('canary');
+      expect(hub.query()[0]).to.include({ message: 'token ***, http://***@x.y/', worker: 2 });
+      expect(followed).to.deep.equal(['token ***, http://***@x.y/']);
+    }
+  });
+
+  it('takes the secrets that it knows out of the lines of processes that do not', () => {
+    const redactor = new Redactor();
+    const { hub, out } = hubOf('json', 100, redactor);
+    const input = hub.input();
+    input.write(line({ message: 'early canary"value' }));
+    expect(hub.query()[0]?.message).to.equal('early canary"value');
+
+    redactor.add('canary"value');
+    redactor.add('message');
+    redactor.add('2026-01');
+    const before = out.text().length;
+    input.write(line({ message: 'late canary"value', list: [{ a: 'canary"value' }], count: 3 }));
+
+    const clean = {
+      time: '2026-01-01T00:00:00.000Z',
+      level: 'info',
+      message: 'late ***',
+      list: [{ a: '***' }],
+      count: 3,
+    };
+    expect(hub.query()[1]).to.deep.equal(clean);
+    expect(JSON.parse(out.text().slice(before))).to.deep.equal(clean);
+  });
+
   it('follows new lines until told to stop', () => {
     const { hub } = hubOf();
     const seen: unknown[] = [];
@@ -167,7 +246,7 @@ describe('LogHub', () => {
   it('drops lines, counted, when its output is gone', () => {
     const out = new Writable({ write: (_chunk, _encoding, done) => done() });
     out.on('error', () => {});
-    const hub = new LogHub({ format: 'json', out, colour: false });
+    const hub = new LogHub({ format: 'json', out, colour: false, redactor: new Redactor() });
     out.destroy();
     hub.input().write(line({}));
     expect(hub.dropped).to.equal(1);

@@ -25,6 +25,15 @@ describe('bindPort', () => {
     await taken.close();
   });
 
+  it('leaves out the port that another part will want', async () => {
+    const taken = await listening();
+    const avoid = taken.port + 1;
+    const bound = await bindPort('127.0.0.1', { port: taken.port, orNext: true, avoid });
+    expect(bound.port).to.be.greaterThan(avoid);
+    bound.close();
+    await taken.close();
+  });
+
   it('refuses a taken port that was asked for, and an address of another machine', async () => {
     const taken = await listening();
     expect(await rejection(bindPort('127.0.0.1', { port: taken.port, orNext: false }))).to.include({

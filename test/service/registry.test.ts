@@ -131,9 +131,9 @@ describe('Registry', () => {
     const { call } = registryOf({ things: Things });
     const http = { path: '/', params: {}, query: {}, headers: {} };
 
-    expect((await call('things', {}, { http: { ...http, method: 'GET' } })).payload).to.equal(
-      'got',
-    );
+    for (const method of ['GET', 'HEAD']) {
+      expect((await call('things', {}, { http: { ...http, method } })).payload).to.equal('got');
+    }
     const wrong = await rejection(call('things', {}, { http: { ...http, method: 'DELETE' } }));
     expect(wrong).to.include({ code: 'method-not-allowed' });
     expect(wrong).to.deep.include({ details: { allow: ['GET', 'POST'] } });
@@ -419,6 +419,9 @@ describe('service classes', () => {
     class BadList extends Echo {
       static readonly io = { input: { required: [7 as unknown as string] } };
     }
+    class Misspelt extends Echo {
+      static readonly io = { inptu: ['a'] } as object;
+    }
     class BadTimeout extends Echo {
       static readonly timeout = 'soon';
     }
@@ -429,6 +432,10 @@ describe('service classes', () => {
     expect(() => checkService(Throws)).to.throw(RangeError, 'in constructor');
     expect(() => checkService(Twice)).to.throw(Fault, 'Twice.io.input names "a" twice');
     expect(() => checkService(BadList)).to.throw(Fault, 'must list names');
+    expect(() => checkService(Misspelt)).to.throw(
+      Fault,
+      'Misspelt.io has "inptu", and knows input',
+    );
     expect(() => checkService(BadTimeout)).to.throw(Fault, 'Not a duration');
     expect(() => checkService(Early)).to.throw(Error, 'no call yet in its constructor');
     checkService(Echo);

@@ -177,13 +177,13 @@ export class AdminStandin {
       revision: this.#revision,
       services: { deployed: 2, failed: 1 },
       failures: [],
+      replaced: 0,
       workers: [
         {
           id: 1,
           pid: 4711,
           state: 'serving',
           uptimeMs: 184_000,
-          restarts: 0,
           rssBytes: 70_000_000,
           heapUsedBytes: 20_000_000,
           inFlight: 1,

@@ -8,6 +8,7 @@ import { Admin } from '../../../runtime/admin/admin.ts';
 import type { InvokeRequest, ServiceView } from '../../../runtime/admin/api.ts';
 import { Fault } from '../../../runtime/core/fault.ts';
 import { LogHub } from '../../../runtime/log/log-hub.ts';
+import { Redactor } from '../../../runtime/log/redact.ts';
 import { memoryLog, openStore, type TestStore } from '../../config/fixture.ts';
 import { startRedis, type TestRedis } from '../../support/redis.ts';
 
@@ -44,6 +45,7 @@ export class AdminBench {
     format: 'json',
     out: new Writable({ write: (_chunk, _encoding, done) => done() }),
     colour: false,
+    redactor: new Redactor(),
   });
   readonly write = this.hub.input();
   readonly #redis: TestRedis;
