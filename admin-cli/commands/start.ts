@@ -26,7 +26,9 @@ export function addStart(command: Command): void {
       examples(['hence start', 'hence start --workers auto --redis redis://10.0.0.5:6379']),
     )
     .action(async (options: Options) => {
-      process.exitCode = await runPlatform(startOptions(options));
+      // All is closed by then. A folder that goes away at that moment can leave a watch of it open,
+      // which would keep the process for ever (chokidar adds it after its close).
+      process.exit(await runPlatform(startOptions(options)));
     });
 }
 

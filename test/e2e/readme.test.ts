@@ -86,9 +86,10 @@ describe('README', () => {
   });
 
   after(async () => {
-    if (started?.exitCode === null) {
+    if (started) {
       process.kill(-(started.pid ?? 0), 'SIGTERM');
-      await once(started, 'exit');
+      // Not 'exit': npm is gone at once, its output ends when the system has.
+      await once(started, 'close');
     }
     await rm(dir, { recursive: true, force: true });
   });
