@@ -5,9 +5,11 @@ import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { fileOf, stuckPlace } from '../../runtime/process/stuck-place.ts';
 
-const helper = "new Function('again', 'for (;;) again();\\n//# sourceURL=hence:///lib/h.ts?v=2')";
+// In parts: Node would take the whole for this file's own.
+const named = ['//#', 'sourceURL='].join(' ');
+const helper = `new Function('again', 'for (;;) again();\\n${named}hence:///lib/h.ts?v=2')`;
 const service = (code: string) =>
-  `new Function('help', ${JSON.stringify(`\n${code}\n//# sourceURL=hence:///services/a%20b.ts?v=1`)})`;
+  `new Function('help', ${JSON.stringify(`\n${code}\n${named}hence:///services/a%20b.ts?v=1`)})`;
 
 describe('stuckPlace', () => {
   const children: ChildProcess[] = [];

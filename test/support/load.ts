@@ -85,7 +85,11 @@ export function ask(url: string, agent?: Agent, body?: string): Promise<HttpRepl
         reply.on('error', reject);
       },
     );
-    sending.on('error', reject);
+    sending.on('error', (error: NodeJS.ErrnoException) => {
+      // A listener that closes resets what it has not accepted yet: refused, by another name.
+      const fresh = error.code === 'ECONNRESET' && !sending.reusedSocket;
+      reject(fresh ? new Error(`ECONNRESET of a new connection`, { cause: error }) : error);
+    });
     sending.end(body);
   });
 }
