@@ -220,7 +220,7 @@ describe('Compiler', () => {
 
   it('compiles both kinds of decorators', async () => {
     const text =
-      'const mark = (c: any, _?: any) => { c.marked = true; };\n@mark\nexport class A {}\n';
+      'const mark = (c: { marked?: boolean }, _?: unknown) => { c.marked = true; };\n@mark\nexport class A {}\n';
     expect((await run(await compiled(text)))['A']).to.have.property('marked', true);
     await write(
       'tsconfig.json',
