@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Fault } from '../core/fault.ts';
-import { isName, nameRule } from '../core/name.ts';
-import type { Definition, DefinitionType } from './definition.ts';
+import { type Definition, type DefinitionType, keptName, keptNameOrNone } from './definition.ts';
 import { type ChangeProblem, pathOfValue, schemaProblems } from './problem.ts';
 
 /** The revision that must still be there; `absent`: there must be none. */
@@ -80,8 +79,9 @@ class Planner {
     this.#types = new Map(types.map((type) => [type.type, type]));
   }
 
-  async add(change: Change): Promise<void> {
-    const type = this.#types.get(change.type);
+  async add(given: Change): Promise<void> {
+    const type = this.#types.get(given.type);
+    const change = { ...given, name: (type && keptNameOrNone(type, given.name)) ?? given.name };
     const before = type && this.#base.get(change.type, change.name);
     const refusal = this.#refusal(change, type, before);
     this.#named.set(keyOf(change), change.action === 'delete' ? 'delete' : 'put');
@@ -98,7 +98,8 @@ class Planner {
   ): Fault | undefined {
     const { type: noun, name, ifRevision } = change;
     if (!type) return new Fault('not-found', `No such type of definition: ${noun}`);
-    if (!isName(name)) return new Fault('bad-request', `Not a name for a ${noun}: ${nameRule}`);
+    const unnamed = nameFault(type, name);
+    if (unnamed) return unnamed;
     if (this.#named.has(keyOf(change))) {
       return new Fault('bad-request', `${noun} ${name} is given twice`);
     }
@@ -140,10 +141,27 @@ class Planner {
   checkConflicts(): void {
     for (const type of this.#types.values()) {
       const puts = this.#puts().filter((outcome) => outcome.type === type.type);
-      if (!type.conflicts || puts.every(({ action }) => action === 'unchanged')) continue;
+      if (puts.every(({ action }) => action === 'unchanged')) continue;
+      if (!type.conflicts && !type.uniques) continue;
       const kept = this.#base.list(type.type).filter((one) => !this.#named.has(keyOf(one)));
+      if (type.uniques) this.#checkUniques(type, puts, kept);
+      if (!type.conflicts) continue;
       const others = new Map(kept.map(({ name, spec }) => [name, spec]));
       for (const put of puts) this.#checkConflict(type, put, others);
+    }
+  }
+
+  #checkUniques(type: DefinitionType, puts: readonly Outcome[], kept: readonly Definition[]): void {
+    const owners = new Map<string, string>();
+    for (const { name, spec } of kept) {
+      for (const unique of type.uniques?.(spec) ?? []) owners.set(unique, name);
+    }
+    for (const put of puts) {
+      for (const unique of type.uniques?.(put.spec) ?? []) {
+        const owner = owners.get(unique);
+        if (owner === undefined) owners.set(unique, put.name);
+        else this.#refuse(put, takenFault(put, unique, owner));
+      }
     }
   }
 
@@ -166,8 +184,10 @@ class Planner {
         this.#refuse(put, fault, detail, pathOfValue(put.spec, name));
       }
     }
-    for (const gone of this.outcomes.filter(({ action }) => action === 'deleted')) {
-      const users = this.#usersOf(gone);
+    const deleted = this.outcomes.filter(({ action }) => action === 'deleted');
+    const allUsers = deleted.length > 0 ? this.#users() : undefined;
+    for (const gone of deleted) {
+      const users = allUsers?.get(keyOf(gone)) ?? [];
       if (users.length === 0) continue;
       const by = users.join(', ');
       const text = `${gone.type} ${gone.name} cannot be deleted: it is used by ${by}`;
@@ -180,17 +200,21 @@ class Planner {
     return named ? named === 'put' : this.#base.get(type, name) !== undefined;
   }
 
-  /** Definitions outside this set that name it; those in the set were checked as puts. */
-  #usersOf({ type, name }: Outcome): readonly string[] {
-    return [...this.#types.values()].flatMap((user) =>
-      this.#base
-        .list(user.type)
-        .filter((one) => !this.#named.has(keyOf(one)))
-        .filter(({ spec }) =>
-          user.references?.(spec).some((named) => named.type === type && named.name === name),
-        )
-        .map((one) => `${one.type} ${one.name}`),
-    );
+  /** Who names each definition, outside this set; those in the set were checked as puts. */
+  #users(): ReadonlyMap<string, readonly string[]> {
+    const users = new Map<string, string[]>();
+    for (const type of this.#types.values()) {
+      if (!type.references) continue;
+      for (const one of this.#base.list(type.type)) {
+        if (this.#named.has(keyOf(one))) continue;
+        for (const key of new Set(type.references(one.spec).map(keyOf))) {
+          const known = users.get(key) ?? [];
+          known.push(`${one.type} ${one.name}`);
+          users.set(key, known);
+        }
+      }
+    }
+    return users;
   }
 
   #puts(): readonly Outcome[] {
@@ -214,6 +238,20 @@ function keyOf({ type, name }: { readonly type: string; readonly name: string })
 
 function place({ type, name }: { readonly type: string; readonly name: string }) {
   return { type, name };
+}
+
+function nameFault(type: DefinitionType, name: string): Fault | undefined {
+  try {
+    keptName(type, name);
+    return undefined;
+  } catch (error) {
+    if (Fault.is(error)) return error;
+    throw error;
+  }
+}
+
+function takenFault({ type, name }: Outcome, what: string, owner: string): Fault {
+  return new Fault('conflict', `${type} ${name}: ${what} already belongs to ${type} ${owner}`);
 }
 
 function movedText({ type, name }: Change, from: number, before: Definition | undefined): string {

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { withDeadline } from '../core/deadline.ts';
 import { Fault } from '../core/fault.ts';
-import { commitScript, readScript, run } from './scripts.ts';
+import { run } from '../redis/script.ts';
+import { commitScript, readScript } from './scripts.ts';
 
 /** One definition as Redis has it; `text` is undefined when it is gone. */
 export interface Row {

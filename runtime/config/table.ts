@@ -1,6 +1,5 @@
-import { isName } from '../core/name.ts';
 import type { Logger } from '../log/logger.ts';
-import type { Definition, DefinitionType } from './definition.ts';
+import { type Definition, type DefinitionType, keptNameOrNone } from './definition.ts';
 import type { Row } from './redis-definitions.ts';
 
 export interface DefinitionChange {
@@ -19,6 +18,9 @@ interface Entry {
 export class Table {
   readonly #types: ReadonlyMap<string, DefinitionType>;
   readonly #entries: ReadonlyMap<string, Map<string, Entry>>;
+  /** By type: its definitions by name, until one of them changes; then their order, to begin with. */
+  readonly #sorted = new Map<string, readonly Definition[]>();
+  readonly #order = new Map<string, readonly Definition[]>();
   /** By key: the text that was reported as unreadable, so that it is reported once. */
   readonly #unreadable = new Map<string, string>();
   readonly #log: Logger;
@@ -30,13 +32,30 @@ export class Table {
   }
 
   get(type: string, name: string): Definition | undefined {
-    return this.#entries.get(type)?.get(name)?.definition;
+    const entries = this.#entries.get(type);
+    const kind = this.#types.get(type);
+    const kept = kind?.name ? keptNameOrNone(kind, name) : name;
+    return kept === undefined ? undefined : entries?.get(kept)?.definition;
   }
 
   /** By name. */
   list(type: string): readonly Definition[] {
-    return [...(this.#entries.get(type)?.values() ?? [])]
-      .map(({ definition }) => definition)
+    const known = this.#sorted.get(type);
+    if (known) return known;
+    const sorted = this.#sort(type);
+    this.#sorted.set(type, sorted);
+    this.#order.set(type, sorted);
+    return sorted;
+  }
+
+  /** Sorting what is nearly in order is cheap: it begins with the order of before. */
+  #sort(type: string): readonly Definition[] {
+    const entries = this.#entries.get(type) ?? new Map<string, Entry>();
+    const before = this.#order.get(type) ?? [];
+    const names = new Set(before.map(({ name }) => name));
+    for (const name of entries.keys()) names.add(name);
+    return [...names]
+      .flatMap((name) => entries.get(name)?.definition ?? [])
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
@@ -63,6 +82,7 @@ export class Table {
     const entry = entries?.get(name);
     if (!entries || text === entry?.text) return [];
     const before = entry?.definition;
+    this.#sorted.delete(type);
     if (text === undefined) {
       entries.delete(name);
       this.#unreadable.delete(`${type}/${name}`);
@@ -104,7 +124,7 @@ function parseDefinition(
   kind: DefinitionType | undefined,
 ): Definition {
   const value: unknown = JSON.parse(text);
-  if (!isName(name)) throw new Error('its name is not a name');
+  if (!kind || keptNameOrNone(kind, name) !== name) throw new Error('its name is not a name');
   if (typeof value !== 'object' || value === null) throw new Error('not an object');
   const { revision, updatedAt, spec } = value as Readonly<Record<string, unknown>> & {
     readonly revision?: unknown;
@@ -114,9 +134,9 @@ function parseDefinition(
   if (typeof revision !== 'number' || typeof updatedAt !== 'string') {
     throw new Error('no revision');
   }
-  const checked = kind?.schema.safeParse(spec);
-  if (!checked?.success) {
-    throw new Error(checked?.error.issues.map(({ message }) => message).join('; '));
+  const checked = kind.schema.safeParse(spec);
+  if (!checked.success) {
+    throw new Error(checked.error.issues.map(({ message }) => message).join('; '));
   }
   return { type, name, revision, updatedAt, spec: checked.data };
 }

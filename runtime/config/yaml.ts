@@ -1,4 +1,4 @@
-import type { Definition, DefinitionType } from './definition.ts';
+import { type Definition, type DefinitionType, keptNameOrNone } from './definition.ts';
 import { type Change, type Definitions, noDefinitions, type Plan, planChanges } from './plan.ts';
 import { YamlSource } from './yaml-source.ts';
 
@@ -38,8 +38,12 @@ export async function parseConfig(options: ParseOptions): Promise<ParsedConfig> 
   const changes = source.readable ? changesOf(source, types) : [];
   const plan = await planChanges(changes, existing, types);
   const sections = new Map(types.map(({ type, section }) => [type, section]));
+  const given = givenNames(changes, types);
   const found = plan.problems.map(({ type, name, path, atKey, message }) => ({
-    offset: source.offsetOf([sections.get(type) ?? '', name, ...path], atKey),
+    offset: source.offsetOf(
+      [sections.get(type) ?? '', given.get(`${type}/${name}`) ?? name, ...path],
+      atKey,
+    ),
     message,
   }));
   const problems = [...source.problems, ...found]
@@ -69,6 +73,21 @@ function changesOf(source: YamlSource, types: readonly DefinitionType[]): readon
       return { action: 'put', type: type.type, name, spec: spec ?? {} };
     });
   });
+}
+
+/** How the file spells the names that are kept in another way. */
+function givenNames(
+  changes: readonly Change[],
+  types: readonly DefinitionType[],
+): ReadonlyMap<string, string> {
+  const known = new Map(types.map((type) => [type.type, type]));
+  return new Map(
+    changes.flatMap(({ type: noun, name }) => {
+      const type = known.get(noun);
+      const kept = type?.name && keptNameOrNone(type, name);
+      return kept === undefined ? [] : [[`${noun}/${kept}`, name] as const];
+    }),
+  );
 }
 
 function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -1,0 +1,181 @@
+import { Fault } from '../core/fault.ts';
+import { type Limits, maxTake } from './limits.ts';
+import { ackScript, extendScript, rejectScript, takeScript } from './lua/consume.ts';
+import type { Delivery, Lease } from './message.ts';
+import { seqOf } from './message-id.ts';
+import { decodeRecord } from './record.ts';
+import type { RedisStore } from './redis-store.ts';
+import type { Wakes } from './wakes.ts';
+
+export interface TakeOptions {
+  /** Default 50, at most 1,000. */
+  readonly max?: number;
+  /** Of the data taken, in bytes; the first message that does not fit ends it. Default: no bound. */
+  readonly maxBytes?: number;
+  /** Default 30 s. */
+  readonly leaseMs?: number;
+  /** Failed attempts after which a message is dead; default 20. */
+  readonly maxDeliveries?: number;
+  /** Leased messages of the subscription at most, over all takers; default 1,000. */
+  readonly maxInflight?: number;
+  /** How long to wait for a message when there is none; default 0. */
+  readonly waitMs?: number;
+  /** Ends the wait. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Rejection {
+  /** Before it may be taken again; default 0. */
+  readonly delayMs?: number;
+  /** What went wrong, kept with the message: at most 1,000 characters. */
+  readonly reason?: string;
+  /** Makes it a dead letter now, for this reason. */
+  readonly dead?: string;
+  /** False when it is not the message's fault: a shutdown, an open breaker. Default true. */
+  readonly countFailure?: boolean;
+  /** Default 20. */
+  readonly maxDeliveries?: number;
+  /** Of the service that failed it. */
+  readonly version?: string;
+}
+
+export type Rejected = 'waiting' | 'delayed' | 'dead' | 'gone';
+
+export const defaultMaxDeliveries = 20;
+const defaultLeaseMs = 30_000;
+const maxReason = 1_000;
+/** A wake that got lost costs a waiting reader at most so long. */
+const waitSliceMs = 1_000;
+
+/** Hands out messages under leases, and takes back what became of them. */
+export class Consumer {
+  readonly #store: RedisStore;
+  readonly #limits: Limits;
+  readonly #wakes: Wakes;
+  readonly #may: (subKey: string, topic: string) => boolean;
+
+  constructor(options: {
+    readonly store: RedisStore;
+    readonly limits: Limits;
+    readonly wakes: Wakes;
+    readonly mayReceive: (subKey: string, topic: string) => boolean;
+  }) {
+    this.#store = options.store;
+    this.#limits = options.limits;
+    this.#wakes = options.wakes;
+    this.#may = options.mayReceive;
+  }
+
+  async take(subKey: string, options: TakeOptions = {}): Promise<readonly Delivery[]> {
+    const { waitMs = 0, signal } = options;
+    const deadline = Date.now() + waitMs;
+    let taken = await this.#takeNow(subKey, options);
+    while (taken.length === 0 && !signal?.aborted && Date.now() < deadline) {
+      await this.#wakes.announce(subKey);
+      // Whatever came before the announcement woke nobody.
+      taken = await this.#takeNow(subKey, options);
+      if (taken.length > 0) break;
+      await this.#wakes.wait(subKey, Math.min(deadline - Date.now(), waitSliceMs), signal);
+      if (!signal?.aborted) taken = await this.#takeNow(subKey, options);
+    }
+    return taken;
+  }
+
+  async ack(subKey: string, leases: readonly Lease[]): Promise<readonly boolean[]> {
+    if (leases.length === 0) return [];
+    const reply = await this.#store.ask(ackScript, subKey, ...leases.flatMap(leaseArguments));
+    return reply.map((held) => held === 1);
+  }
+
+  async extend(
+    subKey: string,
+    leases: readonly Lease[],
+    leaseMs: number,
+  ): Promise<readonly boolean[]> {
+    if (leases.length === 0) return [];
+    const args = leases.flatMap(leaseArguments);
+    const reply = await this.#store.ask(extendScript, subKey, leaseMs, ...args);
+    return reply.map((held) => held === 1);
+  }
+
+  async reject(
+    subKey: string,
+    rejections: readonly (Lease & Rejection)[],
+  ): Promise<readonly Rejected[]> {
+    if (rejections.length === 0) return [];
+    const args = rejections.flatMap((one) => [
+      ...leaseArguments(one),
+      Math.max(0, Math.round(one.delayMs ?? 0)),
+      one.countFailure === false ? '0' : '1',
+      one.maxDeliveries ?? defaultMaxDeliveries,
+      one.dead ?? '',
+      failureText(one),
+    ]);
+    const reply = await this.#store.ask(rejectScript, subKey, this.#limits.maxDead, ...args);
+    return reply.map((outcome) => String(outcome) as Rejected);
+  }
+
+  async #takeNow(subKey: string, options: TakeOptions): Promise<readonly Delivery[]> {
+    const { max = 50, maxBytes = Number.MAX_SAFE_INTEGER, leaseMs = defaultLeaseMs } = options;
+    if (!(Number.isInteger(max) && max >= 1 && max <= maxTake)) {
+      throw new Fault('bad-request', `${max} messages were asked for; 1 to ${maxTake} can be`);
+    }
+    const askedAt = Date.now();
+    const [, ...flat] = await this.#store.askBuffers(
+      takeScript,
+      subKey,
+      max,
+      maxBytes,
+      leaseMs,
+      options.maxDeliveries ?? defaultMaxDeliveries,
+      options.maxInflight ?? 1_000,
+      this.#limits.maxDead,
+    );
+    const taken: Delivery[] = [];
+    for (let at = 0; at + 4 < flat.length; at += 5) {
+      taken.push(deliveryOf(subKey, flat.slice(at, at + 5), askedAt + leaseMs));
+    }
+    return await this.#withoutForbidden(subKey, taken);
+  }
+
+  /** The permission may have been revoked while the message waited. */
+  async #withoutForbidden(
+    subKey: string,
+    taken: readonly Delivery[],
+  ): Promise<readonly Delivery[]> {
+    const forbidden = taken.filter(({ message }) => !this.#may(subKey, message.topic));
+    if (forbidden.length === 0) return taken;
+    await this.reject(
+      subKey,
+      forbidden.map((delivery) => ({
+        ...delivery,
+        dead: 'not-permitted',
+        reason: `may no longer subscribe to ${delivery.message.topic}`,
+        countFailure: false,
+      })),
+    );
+    return taken.filter((delivery) => !forbidden.includes(delivery));
+  }
+}
+
+function deliveryOf(subKey: string, fields: readonly unknown[], leasedUntil: number): Delivery {
+  const [seq, token, deliveries, failures, record] = fields;
+  if (!Buffer.isBuffer(record)) throw new Fault('internal', 'Internal error');
+  return {
+    subKey,
+    message: decodeRecord(Number(String(seq)), record),
+    token: String(token),
+    deliveries: Number(deliveries),
+    failures: Number(failures),
+    leasedUntil,
+  };
+}
+
+function leaseArguments({ message, token }: Lease): (string | number)[] {
+  return [seqOf(message.msgId) ?? 0, token];
+}
+
+function failureText({ reason, version }: Rejection): string {
+  if (reason === undefined && version === undefined) return '';
+  return JSON.stringify({ e: reason?.slice(0, maxReason), v: version });
+}
