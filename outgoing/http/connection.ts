@@ -166,7 +166,9 @@ export class OutgoingConnection implements OutgoingCalls {
       this.#guard.check(this.#clock.now());
       const wire = this.#wireNow();
       const out = this.#outbound(this.#spec, { cid, method, data, request });
-      return await this.#within(wire.place, request, (call) => this.#tries(wire, out, call));
+      return await this.#within(wire.place, request, (call) =>
+        this.#tries(wire, out, { call, once: request.retry === false }),
+      );
     } catch (thrown) {
       this.#lastError = {
         at: new Date(this.#clock.now()).toISOString(),
@@ -201,11 +203,16 @@ export class OutgoingConnection implements OutgoingCalls {
     }
   }
 
-  async #tries(wire: Wire, out: Outbound, call: Deadline): Promise<OutgoingReply> {
+  async #tries(
+    wire: Wire,
+    out: Outbound,
+    { call, once }: { readonly call: Deadline; readonly once: boolean },
+  ): Promise<OutgoingReply> {
     const endsAt = this.#clock.now() + call.timeoutMs;
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.#try(wire, out, call);
       call.signal.throwIfAborted();
+      if (once) return ended(outcome, attempt);
       const now = this.#clock.now();
       const moment = { ms: now, random: this.#clock.random() };
       const delayMs = this.#retry.delayMs(out.method, outcome, attempt, moment);
