@@ -2,8 +2,12 @@ import type { Redis } from 'ioredis';
 import { newCid } from './core/cid.ts';
 import { Fault } from './core/fault.ts';
 import type { Facts, Level, Logger } from './log/logger.ts';
-import type { Call, HttpRequest, Reply } from './service/call.ts';
+import type { Call, HttpRequest, ReceivedMessage, Reply } from './service/call.ts';
+import { type DeliveredMessage, deliveredCall } from './service/delivered-call.ts';
+import { decodeData, encodeData } from './service/message-data.ts';
+import { Model, type ModelClass } from './service/model.ts';
 import type { OutgoingCalls, OutgoingReply, OutgoingRequest, Ports } from './service/ports.ts';
+import type { PublishResult, ServicePublication } from './service/publication.ts';
 import { Registry } from './service/registry.ts';
 import { Service } from './service/service.ts';
 import { isServiceClass, type ServiceClass, serviceName } from './service/service-class.ts';
@@ -34,6 +38,8 @@ export interface TestOptions {
   readonly outgoing?: Readonly<
     Record<string, StubReply | Fault | ((sent: SentRequest) => StubReply | Promise<StubReply>)>
   >;
+  /** How publications end: a Fault to throw, or a function that may answer, or throw one. */
+  readonly publish?: Fault | ((message: PublishedMessage) => Partial<PublishResult> | undefined);
   /** What `this.kvdb.conn` is: an ioredis client, or an object with the commands that are used. */
   readonly kvdb?: object;
 }
@@ -51,6 +57,15 @@ export interface LoggedLine extends Facts {
   readonly message: string;
 }
 
+/** One message that a service under test published. */
+export interface PublishedMessage extends Omit<ServicePublication, 'target' | 'data'> {
+  /** The topic or service, as it was given. */
+  readonly topic: string;
+  /** As a subscribing service gets it: an instance of the Model class, the value of JSON, bytes. */
+  readonly data: unknown;
+  readonly msgId: string;
+}
+
 export interface InvokedService {
   readonly service: string;
   readonly input: unknown;
@@ -63,7 +78,11 @@ export interface ServiceTest {
   call(call?: TestCall): Promise<Reply>;
   /** The payload alone. */
   invoke<T = unknown>(input?: unknown): Promise<T>;
+  /** Delivers a message with this data, as the runtime delivers it to a subscribing service. */
+  deliver(data: unknown, message?: Partial<ReceivedMessage>): Promise<Reply>;
   readonly sent: readonly SentRequest[];
+  /** Messages it published, in order. */
+  readonly published: readonly PublishedMessage[];
   /** Calls it made of other services, in order. */
   readonly invoked: readonly InvokedService[];
   readonly logs: readonly LoggedLine[];
@@ -79,7 +98,14 @@ export function testService(Tested: ServiceClass, options: TestOptions = {}): Se
   const sent: SentRequest[] = [];
   const invoked: InvokedService[] = [];
   const logs: LoggedLine[] = [];
-  const registry = new RecordingRegistry(portsOf(options, sent, invoked, logs), invoked);
+  const published: PublishedMessage[] = [];
+  const models = new SeenModels();
+  const ports = {
+    ...portsOf(options, sent, invoked, logs),
+    publish: publishing(options, published, models),
+    modelName: models.name,
+  };
+  const registry = new RecordingRegistry(ports, invoked);
   const tested = serviceName('test', Tested);
   registry.add(tested, Tested);
   for (const [name, other] of Object.entries(options.services ?? {})) {
@@ -97,7 +123,10 @@ export function testService(Tested: ServiceClass, options: TestOptions = {}): Se
   return {
     call,
     invoke: async <T>(input: unknown = {}) => (await call({ input })).payload as T,
+    deliver: async (data, message) =>
+      registry.invoke(deliveredCall(tested, deliveryOf(data, message, models), models)),
     sent,
+    published,
     invoked,
     logs,
   };
@@ -127,7 +156,7 @@ function portsOf(
   sent: SentRequest[],
   invoked: InvokedService[],
   logs: LoggedLine[],
-): Ports {
+): Omit<Ports, 'publish'> {
   return {
     log: recorder(logs, {}),
     outgoing: (name) => ({ conn: stubConnection(name, options, sent) }),
@@ -138,6 +167,64 @@ function portsOf(
     async invokeAsync(service, input) {
       invoked.push({ service, input, async: true });
       return `test-${invoked.length}`;
+    },
+  };
+}
+
+/** Model classes by their plain names: here no loader gives them any. */
+class SeenModels {
+  readonly #classes = new Map<string, ModelClass>();
+
+  readonly name = (Class: object): string => {
+    const { name } = Class as ModelClass;
+    this.#classes.set(name, Class as ModelClass);
+    return name;
+  };
+
+  readonly revive = (name: string, value: unknown): unknown => {
+    const Class = this.#classes.get(name);
+    return Class ? Model.fromDict.call(Class, value) : value;
+  };
+}
+
+function publishing(
+  { publish }: TestOptions,
+  published: PublishedMessage[],
+  models: SeenModels,
+): Ports['publish'] {
+  return async ({ target, ...publication }) => {
+    if (Fault.is(publish)) throw publish;
+    const msgId = `zpsm.test-${published.length + 1}`;
+    const data = decodeData(publication, `Message ${msgId}`, models.revive);
+    const message = { ...publication, topic: target, data, msgId };
+    const answer = publish?.(message);
+    published.push(message);
+    return { msgId, queues: 1, duplicate: false, ...answer };
+  };
+}
+
+function deliveryOf(
+  data: unknown,
+  given: Partial<ReceivedMessage> = {},
+  models: SeenModels,
+): DeliveredMessage {
+  const { deliveryCount = 1, subKey = 'test', ...message } = given;
+  const encoded = encodeData(data, 'a test', models.name);
+  const receivedAt = Date.now();
+  return {
+    subKey,
+    deliveries: deliveryCount,
+    message: {
+      msgId: 'zpsm.test',
+      topic: 'test',
+      priority: 5,
+      cid: newCid(),
+      hops: 0,
+      receivedAt,
+      expiresAt: receivedAt + 86_400_000,
+      ...message,
+      ...encoded,
+      data: Buffer.from(encoded.data),
     },
   };
 }

@@ -52,6 +52,11 @@ export class Generation {
     return this.#busy === 0;
   }
 
+  /** What it was made from, dependents first; nothing before `hold` and after `release`. */
+  get records(): readonly ModuleRecord[] {
+    return this.#held;
+  }
+
   /** From now on its records stay. */
   hold(): readonly ModuleRecord[] {
     this.#held = closureOf(this.record);

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Fault } from '../core/fault.ts';
 import type { Logger } from '../log/logger.ts';
+import type { ModelClass } from '../service/model.ts';
 import type { Registry } from '../service/registry.ts';
 import type { ServiceVersion } from '../service/version.ts';
 import { CodeUrls } from './code-urls.ts';
@@ -11,6 +12,7 @@ import { Externals } from './externals.ts';
 import { Generation, NameTaken } from './generation.ts';
 import { type Gauge, LeakGauge } from './leak-gauge.ts';
 import { loadRecord } from './load-record.ts';
+import { Models } from './models.ts';
 import { ModuleCode } from './module-code.ts';
 import { linkRoots } from './module-graph.ts';
 import { ModuleRecord, type Surroundings } from './module-record.ts';
@@ -58,6 +60,7 @@ export class Loader {
   readonly #generations = new Map<string, Generation>();
   readonly #draining = new Set<Generation>();
   readonly #urls = new CodeUrls();
+  readonly #models: Models;
   #staging: Staging | undefined;
   #swapping = false;
 
@@ -66,7 +69,9 @@ export class Loader {
     this.#options = options;
     const externals = new Externals(host, timeoutMs);
     const load = (record: ModuleRecord) => loadRecord(record, externals);
-    this.#around = { externals, evaluate, load, log, timeoutMs };
+    this.#models = new Models(options.servicesFolder ?? 'services');
+    const evaluated = (record: ModuleRecord) => this.#models.name(record);
+    this.#around = { externals, evaluate, load, evaluated, log, timeoutMs };
   }
 
   /**
@@ -131,6 +136,24 @@ export class Loader {
   gauge(): Gauge {
     return this.#gauge.read();
   }
+
+  /**
+   * The Model class of this name: as `service` sees it, which may lag behind while its file fails to
+   * load, else the newest.
+   */
+  model(name: string, service: string): ModelClass | undefined {
+    const path = this.#options.registry.get(service)?.path ?? '';
+    const own = this.#generations.get(path)?.records ?? [];
+    return this.#models.find(own, name) ?? this.#models.find(this.#live.values(), name);
+  }
+
+  /**
+   * An instance of a Model class from its JSON, for `service`.
+   * @throws Fault `not-found` for a class that no deployed file exports, `bad-request` for data that
+   * does not fit it.
+   */
+  readonly reviveModel = (name: string, value: unknown, service: string): unknown =>
+    this.#models.revive(this.model(name, service), name, value);
 
   /** Undeploys everything, calls in flight or not: the process is about to end. */
   async stop(): Promise<void> {

@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly log: Logger;
   /** Loads all that a record needs, then the record: what `import()` does. */
   readonly load: (record: ModuleRecord) => Promise<unknown>;
+  /** Told as soon as a file is evaluated. */
+  readonly evaluated: (record: ModuleRecord) => void;
   /** For a top-level await, and for one callback of `onUndeploy`. */
   readonly timeoutMs: number;
 }
@@ -60,6 +62,11 @@ export class ModuleRecord {
 
   get state(): State {
     return this.#state;
+  }
+
+  /** Those made so far; undefined once it is disposed. */
+  get exports(): unknown {
+    return this.#module.exports;
   }
 
   link(path: string, record: ModuleRecord): void {
@@ -153,7 +160,9 @@ export class ModuleRecord {
 
   /** Unless it was disposed meanwhile. */
   #settle(state: State): void {
-    if (this.#state === 'evaluating') this.#state = state;
+    if (this.#state !== 'evaluating') return;
+    this.#state = state;
+    if (state === 'evaluated') this.#around.evaluated(this);
   }
 
   #run(): unknown {

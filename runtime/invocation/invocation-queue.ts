@@ -9,6 +9,8 @@ export interface StoredCall {
   readonly service: string;
   readonly input: unknown;
   readonly cid: string;
+  /** Of the message that was being handled when it was stored; absent outside of one. */
+  readonly hops?: number;
 }
 
 export type InvocationState = 'waiting' | 'active' | 'delayed' | 'dead';

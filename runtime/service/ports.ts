@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log/logger.ts';
+import type { PublishResult, ServicePublication } from './publication.ts';
 
 /** What was answered over an outgoing connection. Any status is a reply; only no reply is a Fault. */
 export interface OutgoingReply {
@@ -22,6 +23,8 @@ export interface OutgoingRequest {
   /** Overrides the connection's total timeout when shorter. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** False: one try, whatever the connection's own retries say. For a caller that repeats by itself. */
+  readonly retry?: boolean;
 }
 
 /**
@@ -58,6 +61,13 @@ export interface Ports {
   outgoing(name: string): { readonly conn: OutgoingCalls };
   /** The user's Redis client: no prefix, made at its first use. */
   kvdb(): Redis;
-  /** Stores a call durably; resolves with its id once it is stored. */
-  invokeAsync(service: string, input: unknown, cid: string): Promise<string>;
+  /**
+   * Stores a call durably; resolves with its id once it is stored.
+   * @param hops of the message being handled, to be given back with the call; undefined outside of one
+   */
+  invokeAsync(service: string, input: unknown, cid: string, hops?: number): Promise<string>;
+  /** Resolves once the message is in every matching queue. @throws the broker's Faults. */
+  publish(publication: ServicePublication): Promise<PublishResult>;
+  /** Names Model classes where no loader does, as in an author's tests. */
+  readonly modelName?: (Class: object) => string;
 }

@@ -4,14 +4,17 @@ import type { Ports } from './ports.ts';
 import { type CallHost, runCall } from './run-call.ts';
 import type { ServiceVersion } from './version.ts';
 
+type Invoke = (call: Call) => Promise<Reply>;
+
 /** The services this process can run, each in one slot that a deploy swaps in one step. */
 export class Registry {
   readonly #slots = new Map<string, ServiceVersion>();
   readonly #byPath = new Map<string, readonly ServiceVersion[]>();
   readonly #host: CallHost;
 
-  constructor(ports: Ports) {
-    this.#host = { ports, invoke: (call) => this.invoke(call) };
+  /** @param observed sees the calls that services make of one another */
+  constructor(ports: Ports, observed: (invoke: Invoke) => Invoke = (invoke) => invoke) {
+    this.#host = { ports, invoke: observed((call) => this.invoke(call)) };
   }
 
   /**

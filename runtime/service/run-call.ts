@@ -1,7 +1,9 @@
 import { Fault } from '../core/fault.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Call, Reply } from './call.ts';
+import { Model } from './model.ts';
 import type { Ports } from './ports.ts';
+import { type Publishing, type PublishResult, publicationOf } from './publication.ts';
 import {
   Service,
   type ServiceContext,
@@ -112,7 +114,8 @@ class CallContext implements ServiceContext {
   constructor(version: ServiceVersion, call: Call, input: unknown, host: CallHost) {
     this.cid = call.cid;
     this.name = version.name;
-    this.request = { input, rawRequest: call.rawRequest, http: call.http };
+    const { rawRequest, http, message } = call;
+    this.request = { input, rawRequest, http, message };
     this.#call = call;
     this.#host = host;
   }
@@ -142,6 +145,7 @@ class CallContext implements ServiceContext {
       input,
       rawRequest: input,
       chain: [...(this.#call.chain ?? []), this.name],
+      ...(this.#call.hops === undefined ? {} : { hops: this.#call.hops }),
       ...(Number.isFinite(remainingMs) ? { timeoutMs: Math.max(remainingMs, 1) } : {}),
       signal: this.signal,
     });
@@ -149,7 +153,20 @@ class CallContext implements ServiceContext {
   }
 
   invokeAsync(service: string, input: unknown): Promise<string> {
-    return this.#host.ports.invokeAsync(service, input, this.cid);
+    return this.#host.ports.invokeAsync(service, input, this.cid, this.#call.hops);
+  }
+
+  async publish(publishing: Publishing): Promise<PublishResult> {
+    const { ports } = this.#host;
+    const { msgId, queues, duplicate } = await ports.publish(
+      publicationOf(publishing, {
+        cid: this.cid,
+        service: this.name,
+        hops: this.#call.hops,
+        modelName: ports.modelName ?? Model.nameOf,
+      }),
+    );
+    return { msgId, queues, duplicate };
   }
 
   outgoing(name: string): ReturnType<Ports['outgoing']> {

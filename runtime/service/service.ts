@@ -1,16 +1,30 @@
 import type { Redis } from 'ioredis';
+import { Fault } from '../core/fault.ts';
 import type { Logger } from '../log/logger.ts';
-import type { HttpRequest } from './call.ts';
+import type { HttpRequest, ReceivedMessage } from './call.ts';
 import type { OutgoingCalls } from './ports.ts';
+import {
+  type InlinePublication,
+  noData,
+  type Publishing,
+  type PublishMeta,
+  type PublishResult,
+  separate,
+} from './publication.ts';
 
 /** What a service is asked. */
 export interface ServiceRequest<Input = Record<string, unknown>> {
   /** Checked against the service's IO; as it came when the service declares none. */
   readonly input: Input;
-  /** The body's text from an HTTP channel (a Buffer for `raw`), the very value from `invoke`. */
+  /**
+   * The body's text from an HTTP channel (a Buffer for `raw`), the very value from `invoke`. Of a
+   * message its data: an instance of the Model class, the value of JSON, a Buffer for bytes.
+   */
   readonly rawRequest: unknown;
   /** Method, path, params, query, headers and user; undefined when the call did not come by HTTP. */
   readonly http: HttpRequest | undefined;
+  /** Topic, id, publisher and so on; undefined when the call does not deliver a message. */
+  readonly message: ReceivedMessage | undefined;
 }
 
 /** What a service answers. What `handle` returns wins over `payload`. */
@@ -33,6 +47,7 @@ export interface ServiceContext {
   readonly signal: AbortSignal;
   invoke(service: string, input: unknown): Promise<unknown>;
   invokeAsync(service: string, input: unknown): Promise<string>;
+  publish(publishing: Publishing): Promise<PublishResult>;
   outgoing(name: string): { readonly conn: OutgoingCalls };
   kvdb(): Redis;
 }
@@ -127,6 +142,40 @@ export abstract class Service<Input = Record<string, unknown>, Output = unknown>
     return this.#bound.invokeAsync(nameOf(service), input);
   }
 
+  /**
+   * Publishes a message and resolves once it is in the queue of every matching subscription, on disk
+   * in the durable mode.
+   *
+   *     await this.publish('demo.1', { orderId: 12345, status: 'completed' });
+   *     await this.publish('demo.1', order, { priority: 7, expiration: 3600 });
+   *
+   * @param target a topic; or a deployed service, by its name or class, which then gets the message
+   * through a queue of its own, at least once
+   * @param data any value that JSON holds, a Model, or bytes (Uint8Array); "" when it is not given
+   * @throws Fault `bad-request` naming what is wrong with data, metadata or topic; `not-found` for a
+   * class that is not deployed; `too-large`, `too-many` (a queue is full), `conflict` (the idempotency
+   * key came with other data), `unavailable`. After `unavailable` with details `outcome: 'unknown'`
+   * publish again with the same idempotency key.
+   */
+  publish(target: ServiceReference, data?: unknown, meta?: PublishMeta): Promise<PublishResult>;
+  /** Without data, keys that are not metadata are the payload: Zato's keyword arguments. */
+  publish(
+    target: ServiceReference,
+    data: undefined,
+    fields: PublishMeta & Readonly<Record<string, unknown>>,
+  ): Promise<PublishResult>;
+  /**
+   * The same in one object: `{ topic: 'demo.1', orderId: 123, priority: 7 }` publishes
+   * `{ orderId: 123 }` with priority 7. A payload with a key of that name goes into `data`.
+   */
+  publish(inline: InlinePublication<ServiceReference>): Promise<PublishResult>;
+  async publish(
+    target: ServiceReference | InlinePublication<ServiceReference>,
+    ...given: readonly [data?: unknown, meta?: PublishMeta]
+  ): Promise<PublishResult> {
+    return this.#bound.publish(publishingOf(target, given));
+  }
+
   get #bound(): ServiceContext {
     if (this.#context) return this.#context;
     throw new Error('A service has no call yet in its constructor: use beforeHandle or handle');
@@ -138,4 +187,27 @@ Object.defineProperty(Service, brand, { value: true });
 function nameOf(service: ServiceReference): string {
   if (typeof service === 'string') return service;
   return names.get(service) ?? service.name;
+}
+
+function publishingOf(
+  first: ServiceReference | InlinePublication<ServiceReference>,
+  given: readonly [data?: unknown, meta?: PublishMeta],
+): Publishing {
+  if (typeof first === 'object' && first !== null) {
+    const { topic, ...fields } = first;
+    if (!('data' in fields)) return sortedOut(topic, noData, fields);
+    const { data: inlineData, ...rest } = fields;
+    return sortedOut(topic, inlineData, rest);
+  }
+  const [data, meta = {}] = given;
+  return sortedOut(first, given.length === 0 ? noData : data, meta);
+}
+
+function sortedOut(reference: unknown, data: unknown, bag: object): Publishing {
+  const targetIsService = Service.isClass(reference);
+  if (!targetIsService && (typeof reference !== 'string' || reference === '')) {
+    throw new Fault('bad-request', 'publish wants a topic, the name of a service or its class');
+  }
+  const target = nameOf(reference);
+  return { target, targetIsService, ...separate(target, data, { ...bag }) };
 }

@@ -15,6 +15,11 @@ import { type CollectingLog, collectingLog } from '../support/collecting-log.ts'
 
 export type Files = Readonly<Record<string, string>>;
 
+type ProjectOptions = Partial<LoaderOptions> & {
+  /** What its services reach. */
+  readonly ports?: Partial<Ports>;
+};
+
 /** A project on disk, compiled file by file and deployed into a loader of its own. */
 export class DeployedProject {
   readonly folder: string;
@@ -30,7 +35,7 @@ export class DeployedProject {
   readonly #compiler: Compiler;
   #transactions = 0;
 
-  private constructor(folder: string, options: Partial<LoaderOptions>) {
+  private constructor(folder: string, { ports, ...options }: ProjectOptions) {
     this.folder = folder;
     this.#cache = new CompileCache(join(folder, '.cache'));
     this.#compiler = new Compiler({
@@ -38,7 +43,7 @@ export class DeployedProject {
       identify: (real) => real,
       cache: this.#cache,
     });
-    this.registry = new Registry(noPorts(this.log));
+    this.registry = new Registry({ ...noPorts(this.log), ...ports });
     this.loader = new Loader({
       registry: this.registry,
       log: this.log,
@@ -48,7 +53,7 @@ export class DeployedProject {
     });
   }
 
-  static async create(options: Partial<LoaderOptions> = {}): Promise<DeployedProject> {
+  static async create(options: ProjectOptions = {}): Promise<DeployedProject> {
     const folder = await realpath(await mkdtemp(join(tmpdir(), 'hence-loader-')));
     const project = new DeployedProject(folder, options);
     await project.#compiler.start();
@@ -162,5 +167,5 @@ function noPorts(log: CollectingLog): Ports {
   const none = () => {
     throw new hence.Fault('unavailable', 'Not in this test');
   };
-  return { log, outgoing: none, kvdb: none, invokeAsync: none };
+  return { log, outgoing: none, kvdb: none, invokeAsync: none, publish: none };
 }

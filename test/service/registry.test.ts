@@ -30,6 +30,9 @@ function registryOf(classes: Record<string, ServiceClass> = {}) {
       stored.push({ service, input, cid });
       return 'id-1';
     },
+    publish: async () => {
+      throw new Error('not here');
+    },
   });
   for (const [name, ServiceClassOf] of Object.entries(classes)) {
     registry.replace(name, [versionOf(name, ServiceClassOf)]);

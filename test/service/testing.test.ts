@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { Fault } from '../../runtime/core/fault.ts';
+import { Model } from '../../runtime/service/model.ts';
 import { Service } from '../../runtime/service/service.ts';
 import { testService } from '../../runtime/testing.ts';
 import { rejection } from '../support/rejection.ts';
@@ -121,5 +122,55 @@ describe('hence/testing', () => {
     });
     expect(await service.invoke()).to.equal(true);
     expect(methods).to.deep.equal(['SEND', 'GET', 'PUT', 'PATCH', 'DELETE', 'PING']);
+  });
+
+  describe('messages', () => {
+    class Event extends Model {
+      id = '';
+    }
+    class Relay extends Service {
+      async handle(): Promise<unknown> {
+        const { message, rawRequest } = this.request;
+        const given = { priority: 7, inReplyTo: message?.msgId };
+        const { msgId, queues } = await this.publish('relayed', rawRequest, given);
+        return { msgId, queues, redelivered: message?.redelivered };
+      }
+    }
+
+    it('are delivered as the runtime does, and kept when they are published', async () => {
+      const service = testService(Relay);
+      const event = Event.fromDict({ id: 'e1' });
+
+      const message = { msgId: 'zpsm.7', deliveryCount: 2 };
+      const { payload } = await service.deliver(event, message);
+
+      expect(payload).to.deep.equal({ msgId: 'zpsm.test-1', queues: 1, redelivered: true });
+      const [published] = service.published;
+      expect(published).to.deep.include({ topic: 'relayed', priority: 7, inReplyTo: 'zpsm.7' });
+      expect(published).to.include({ dataClass: 'Event', hops: 1, publisher: 'test.relay' });
+      expect(published?.data).to.be.instanceOf(Event).and.not.equal(event);
+      await service.deliver(Buffer.from([1]));
+      expect(service.published[1]?.data).to.deep.equal(Buffer.from([1]));
+    });
+
+    it('may have another answer, or fail', async () => {
+      const service = testService(Relay, {
+        publish: ({ data }) => {
+          if (data === 'bad') throw new Fault('too-many', 'The queue of x is full');
+          return { queues: 0 };
+        },
+      });
+      expect((await service.deliver('good')).payload).to.include({ queues: 0 });
+      expect(await rejection(service.deliver('bad'))).to.include({ code: 'too-many' });
+      expect(service.published).to.have.length(1);
+    });
+
+    it('that could not be published in reality cannot be here', async () => {
+      const service = testService(Relay);
+      expect(await rejection(service.deliver({ at: 1n }))).to.include({ code: 'bad-request' });
+      expect(await rejection(service.call({ rawRequest: new Map() }))).to.include({
+        code: 'bad-request',
+      });
+    });
   });
 });
