@@ -12,8 +12,8 @@ export interface ChannelServerOptions {
   readonly invoke: (call: Call) => Promise<Reply>;
   readonly authenticator: Pick<Authenticator, 'authenticate' | 'challenge'>;
   readonly log: Logger;
-  /** Takes the requests that are of no channel; without it they are answered 404. */
-  readonly fallback?: (req: IncomingMessage, res: ServerResponse) => unknown;
+  /** Asked about the requests that are of no channel; what it does not take is answered 404. */
+  readonly fallback?: (req: IncomingMessage, res: ServerResponse) => boolean;
 }
 
 export type ChannelDefinition = Pick<Definition<ChannelSpec>, 'name' | 'spec'>;

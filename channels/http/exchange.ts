@@ -22,8 +22,8 @@ export interface ExchangeHost {
   /** When true, each connection ends with its next reply. */
   readonly draining: boolean;
   invoke(call: Call): Promise<Reply>;
-  /** Takes the requests that are of no channel. */
-  readonly fallback: ((req: IncomingMessage, res: ServerResponse) => unknown) | undefined;
+  /** Asked about the requests that are of no channel; true when it has taken one. */
+  readonly fallback: ((req: IncomingMessage, res: ServerResponse) => boolean) | undefined;
 }
 
 const maxHeaders = 100;
@@ -86,13 +86,11 @@ export class Exchange {
 
   #unmatched(): void {
     const { fallback } = this.#host;
-    if (fallback === undefined) {
-      const { method, url = '' } = this.#req;
-      throw new Fault('not-found', `No channel takes ${method} ${url.slice(0, 200)}`);
-    }
     if (this.#host.draining) this.#res.shouldKeepAlive = false;
-    fallback(this.#req, this.#res);
-    this.#answered = true;
+    this.#answered = fallback?.(this.#req, this.#res) ?? false;
+    if (this.#answered) return;
+    const { method, url = '' } = this.#req;
+    throw new Fault('not-found', `No channel takes ${method} ${url.slice(0, 200)}`);
   }
 
   #refuseMethod(method: string, allow: readonly string[]): void {

@@ -1,5 +1,5 @@
 import { Fault } from '../core/fault.ts';
-import { parseBasic } from './basic-credentials.ts';
+import { type BasicCredentials, parseBasic } from './basic-credentials.ts';
 import type { BasicSpec } from './basic-definition.ts';
 import { CredentialCache } from './credential-cache.ts';
 import type { PasswordHasher } from './password.ts';
@@ -22,6 +22,7 @@ export class Authenticator {
   /** Checks under way: a herd of first requests hashes one password once. */
   readonly #checks = new Map<string, Promise<Principal>>();
   #known: ReadonlyMap<string, Known> = new Map();
+  #byUser: ReadonlyMap<string, Known> = new Map();
 
   constructor(hasher: PasswordHasher) {
     this.#hasher = hasher;
@@ -39,6 +40,7 @@ export class Authenticator {
       ([name, { principal }]) => known.get(name)?.principal !== principal,
     );
     this.#known = known;
+    this.#byUser = new Map([...known.values()].map((one) => [one.spec.username, one]));
     if (!stale) return;
     this.#cache.clear();
     this.#checks.clear();
@@ -54,8 +56,14 @@ export class Authenticator {
     if (known === undefined || header === undefined) throw refusal();
     const credentials = parseBasic(header);
     if (credentials === undefined) throw refusal();
-    const key = this.#cache.keyOf(name, `${credentials.username}\0${credentials.password}`);
-    return this.#cache.get(key) ?? this.#checks.get(key) ?? this.#check(key, known, credentials);
+    return this.#found(name, known, credentials);
+  }
+
+  /** As `authenticate`, for a door whose callers name only themselves: the user name tells the definition. */
+  identify(credentials: BasicCredentials): Principal | Promise<Principal> {
+    const known = this.#byUser.get(credentials.username);
+    // No definition has the empty name, so nobody is ever found under it.
+    return this.#found(known?.principal.name ?? '', known, credentials);
   }
 
   /** The `WWW-Authenticate` header that goes with a refusal. */
@@ -64,11 +72,16 @@ export class Authenticator {
     return `Basic realm="${realm}", charset="UTF-8"`;
   }
 
-  #check(
-    key: string,
-    known: Known,
-    credentials: { readonly username: string; readonly password: string },
-  ): Promise<Principal> {
+  #found(
+    name: string,
+    known: Known | undefined,
+    credentials: BasicCredentials,
+  ): Principal | Promise<Principal> {
+    const key = this.#cache.keyOf(name, `${credentials.username}\0${credentials.password}`);
+    return this.#cache.get(key) ?? this.#checks.get(key) ?? this.#check(key, known, credentials);
+  }
+
+  #check(key: string, known: Known | undefined, credentials: BasicCredentials): Promise<Principal> {
     const check = this.#verify(key, known, credentials).finally(() => {
       if (this.#checks.get(key) === check) this.#checks.delete(key);
     });
@@ -78,12 +91,13 @@ export class Authenticator {
 
   async #verify(
     key: string,
-    { spec, principal }: Known,
-    { username, password }: { readonly username: string; readonly password: string },
+    known: Known | undefined,
+    { username, password }: BasicCredentials,
   ): Promise<Principal> {
     // An unknown user costs a hash too, or the time would tell who exists.
-    const hash = username === spec.username ? spec.passwordHash : undefined;
-    if (!(await this.#hasher.verify(password, hash))) throw refusal();
+    const hash = username === known?.spec.username ? known?.spec.passwordHash : undefined;
+    if (!(await this.#hasher.verify(password, hash)) || known === undefined) throw refusal();
+    const { principal } = known;
     // The definition may have changed or gone while this password was hashed.
     if (this.#known.get(principal.name)?.principal !== principal) throw refusal();
     this.#cache.add(key, principal);

@@ -150,6 +150,41 @@ describe('Authenticator', () => {
     );
   });
 
+  it('finds the definition of a user by the user name', async () => {
+    const authenticator = knowing(['partner', joe], ['second', jim]);
+    const joes = { username: 'joe', password: 'secret' };
+    const first = authenticator.identify(joes);
+    expect(first).to.be.instanceOf(Promise);
+    expect(await first).to.deep.equal({ name: 'partner' });
+    expect(authenticator.identify(joes)).to.deep.equal({ name: 'partner' });
+    // What one way found, the other knows.
+    expect(authenticator.authenticate('partner', basic('joe:secret'))).to.deep.equal({
+      name: 'partner',
+    });
+    expect(await authenticator.identify({ username: 'jim', password: 'other' })).to.deep.equal({
+      name: 'second',
+    });
+    authenticator.update([{ name: 'renamed', spec: joe }]);
+    expect(await authenticator.identify(joes)).to.deep.equal({ name: 'renamed' });
+  });
+
+  it('refuses unknown users as slowly as wrong passwords, and hashes once for a herd of them', async () => {
+    const authenticator = knowing(['partner', joe]);
+    const time = async (username: string) => {
+      const startedAt = performance.now();
+      const herd = Array.from({ length: 100 }, () =>
+        rejection((async () => authenticator.identify({ username, password: 'wrong' }))()),
+      );
+      for (const refused of await Promise.all(herd)) {
+        expect(refused).to.have.property('code', 'unauthorized');
+      }
+      return performance.now() - startedAt;
+    };
+    const wrong = await time('joe');
+    expect(await time('nobody')).to.be.above(wrong / 4);
+    expect(await time('')).to.be.above(wrong / 4);
+  });
+
   it('refuses who was right when a change came during the check', async () => {
     const authenticator = knowing(['partner', joe]);
     const check = (async () => authenticator.authenticate('partner', basic('joe:secret')))();

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { AdminServer } from '../../../channels/admin/admin-server.ts';
-import { Admin } from '../../../runtime/admin/admin.ts';
+import { Admin, type AdminPorts } from '../../../runtime/admin/admin.ts';
 import type { InvokeRequest, ServiceView } from '../../../runtime/admin/api.ts';
 import { Fault } from '../../../runtime/core/fault.ts';
 import { LogHub } from '../../../runtime/log/log-hub.ts';
@@ -126,6 +126,8 @@ export class AdminBench {
       if (name !== 'pushover') throw new Fault('not-found', `No such connection: ${name}`);
     };
     return new Admin({
+      // Tested with a broker of their own.
+      ...({} as Pick<AdminPorts, 'messages' | 'queues' | 'journeys' | 'schedules'>),
       definitions: this.definitions.store,
       env: (name) => (name === 'HOST' ? 'example.org' : undefined),
       logs: {

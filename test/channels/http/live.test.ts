@@ -142,7 +142,12 @@ describe('ChannelServer', () => {
     });
 
     it('ends connections with errors and with what the fallback answers, too', async () => {
-      const at = await serving({ fallback: (_, res) => res.end('other') });
+      const at = await serving({
+        fallback: (_, res) => {
+          res.end('other');
+          return true;
+        },
+      });
       await at.channels.drain();
       const agent = new Agent({ keepAlive: true });
       try {

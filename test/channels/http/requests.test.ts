@@ -235,9 +235,16 @@ describe('A channel takes a request', () => {
     expect((await ask(at, 'HEAD', '/nothing')).status).to.equal(404);
   });
 
-  it('gives what is of no channel to the fallback', async () => {
-    const at = await serving({ fallback: (req, res) => res.end(`other ${req.url}`) });
+  it('gives what is of no channel to the fallback, which may leave it', async () => {
+    const at = await serving({
+      fallback: (req, res) => {
+        if (req.url === '/nowhere') return false;
+        res.end(`other ${req.url}`);
+        return true;
+      },
+    });
     expect((await ask(at, 'GET', '/elsewhere')).text).to.equal('other /elsewhere');
+    expect((await ask(at, 'GET', '/nowhere')).status).to.equal(404);
     expect((await ask(at, 'GET', '/echo')).json()).to.deep.equal({});
   });
 
