@@ -11,6 +11,8 @@ export interface Call {
   readonly query?: Query;
   /** Sent as JSON. */
   readonly json?: unknown;
+  /** Sent as JSON, which it is already. */
+  readonly jsonText?: string;
   /** Sent as it is. */
   readonly text?: string | Buffer;
   /** The revision that must still be the newest. */
@@ -118,7 +120,7 @@ export class AdminClient {
     for (const [key, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) url.searchParams.set(key, String(value));
     }
-    const body = call.json === undefined ? call.text : JSON.stringify(call.json);
+    const body = call.json === undefined ? (call.jsonText ?? call.text) : JSON.stringify(call.json);
     const timeoutMs = call.timeoutMs ?? this.#options.timeoutMs;
     const options: RequestOptions = {
       method,
@@ -156,7 +158,9 @@ function headersOf(
   return {
     accept: 'application/json',
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-    ...(call.json === undefined ? {} : { 'content-type': 'application/json' }),
+    ...(call.json === undefined && call.jsonText === undefined
+      ? {}
+      : { 'content-type': 'application/json' }),
     ...(call.text === undefined ? {} : { 'content-type': 'text/plain; charset=utf-8' }),
     ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
     ...(call.revision === undefined ? {} : { 'if-match': `"${call.revision}"` }),
@@ -208,5 +212,8 @@ function fixFor(code: number, path: string): string | undefined {
   if (noun === 'services') return 'hence service list';
   if (noun === 'outgoing') return 'hence outgoing list';
   if (noun === 'invocations') return 'hence invocation list';
+  if (noun === 'schedules') return 'hence schedule list';
+  if (noun === 'queues') return 'hence message queues';
+  if (noun === 'messages') return 'hence why MSG-ID tells what became of it';
   return undefined;
 }

@@ -7,24 +7,27 @@ import type { Call, Session } from './session.ts';
 import { getKey, patchOf, type Spec, type SpecFlag, setKey } from './spec.ts';
 
 /** `create NAME`: asks for what is missing on a terminal; elsewhere names every missing flag. */
-export async function createDefinition(noun: Noun, call: Call, name: string): Promise<ExitCode> {
+export async function createDefinition(noun: Noun, call: Call, given: string): Promise<ExitCode> {
   const { session, options } = call;
   const change = readFlags(call.command, noun);
   const missing = noun.flags.filter(
     (flag) => flag.required === true && getKey(change, flag.key) === undefined,
   );
-  if (session.interactive) await askFor(missing, noun, name, change);
+  if (session.interactive) await askFor(missing, noun, given, change);
   else
-    refuseMissing(noun, name, [
+    refuseMissing(noun, given, [
       ...missing.map((flag) => flag.flags),
       ...(noun.missingSecrets?.(options, change) ?? []),
     ]);
   const secret = await noun.readSecrets?.({ session, options, change, creating: true });
   const path = AdminClient.path('definitions', noun.type);
+  const name = given === '' ? getKey(change, noun.defaultName ?? '') : given;
   const view = await session.client.send<DefinitionView>('POST', path, {
     json: { name, ...change },
   });
-  await report(session, `${noun.type} ${name} created, revision ${view.revision}`, view, secret);
+  const sentence = `${noun.type} ${view.name} created, revision ${view.revision}`;
+  await report(session, sentence, view, secret);
+  await noun.afterChange?.(session, view);
   return exitCode.ok;
 }
 
@@ -47,6 +50,7 @@ export async function editDefinition(noun: Noun, call: Call, name: string): Prom
     revision: before.revision,
   });
   await reportChange(noun, session, before, view, secret);
+  await noun.afterChange?.(session, view);
   return exitCode.ok;
 }
 
@@ -63,7 +67,8 @@ async function editByHand(
 ): Promise<ExitCode> {
   const { Draft } = await import('./draft.ts');
   const { name, revision, updatedAt: _, ...spec } = before;
-  const draft = await Draft.write(`${noun.type}-${name}.yaml`, spec);
+  const file = `${noun.type}-${name}`.replace(/[^A-Za-z0-9._-]/g, '_');
+  const draft = await Draft.write(`${file}.yaml`, spec);
   const edited = await draft.edit();
   if (edited === undefined) {
     session.out.hint('nothing changed');
@@ -98,7 +103,7 @@ async function askFor(
     const flagName = flag.flags.split(' ')[0] ?? '';
     const text = (await ask(`${flag.about} (${flagName}): `)).trim();
     if (text === '') throw usage(`${noun.type} create needs ${flagName}`);
-    setKey(change, flag.key, flag.read?.(text) ?? text);
+    setKey(change, flag.key, flag.many ? text.split(/[\s,]+/) : (flag.read?.(text) ?? text));
     typed.push(`${flagName} ${text}`);
   }
   process.stderr.write(`same as: hence ${noun.type} create ${name} ${typed.join(' ')}\n`);
@@ -107,7 +112,7 @@ async function askFor(
 function refuseMissing(noun: Noun, name: string, missing: readonly string[]): void {
   if (missing.length === 0) return;
   throw usage(`${noun.type} create needs ${missing.join(', ')}`, {
-    fix: `hence ${noun.type} create ${name} ${missing.join(' ')}`,
+    fix: ['hence', noun.type, 'create', name, ...missing].filter((word) => word !== '').join(' '),
   });
 }
 

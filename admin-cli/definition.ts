@@ -11,7 +11,7 @@ export function addDefinitionVerbs(parent: Command, noun: Noun): void {
   addList(parent, noun);
   addShow(parent, noun);
   const create = parent
-    .command('create <name>')
+    .command(noun.defaultName === undefined ? 'create <name>' : 'create [name]')
     .description(`make a new ${noun.type}`)
     .addHelpText('after', examples(noun.examples.create));
   addSpecFlags(create, noun);

@@ -2,22 +2,22 @@ import { readFile } from 'node:fs/promises';
 import { usage } from './errors.ts';
 
 /** All of standard input. */
-async function readStdin(): Promise<string> {
+async function readStdin(): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
 /** One secret from standard input, without the line end that `echo` adds. */
 export async function readSecret(flag: string): Promise<string> {
-  const secret = (await readStdin()).replace(/\r?\n$/, '');
+  const secret = (await readStdin()).toString('utf8').replace(/\r?\n$/, '');
   if (secret === '') throw usage(`${flag}: standard input is empty`);
   return secret;
 }
 
 /** The bytes of a file, or of standard input for `-`. */
 export async function readSource(path: string): Promise<Buffer> {
-  if (path === '-') return Buffer.from(await readStdin());
+  if (path === '-') return await readStdin();
   try {
     return await readFile(path);
   } catch (error) {

@@ -48,6 +48,31 @@ const nouns: readonly Noun[] = [
     load: async (command) => (await import('./commands/security.ts')).addSecurity(command),
   },
   {
+    name: 'topic',
+    about: 'what is published to',
+    load: async (command) => (await import('./commands/topic.ts')).addTopic(command),
+  },
+  {
+    name: 'subscription',
+    about: 'who gets messages, and how: pause, resume',
+    load: async (command) => (await import('./commands/subscription.ts')).addSubscription(command),
+  },
+  {
+    name: 'permission',
+    about: 'who may publish and subscribe to what, and check',
+    load: async (command) => (await import('./commands/permission.ts')).addPermission(command),
+  },
+  {
+    name: 'schedule',
+    about: 'services called by the clock: run now, history',
+    load: async (command) => (await import('./commands/schedule.ts')).addSchedule(command),
+  },
+  {
+    name: 'message',
+    about: 'publish, get, browse, show, delete, purge, redrive',
+    load: async (command) => (await import('./commands/message.ts')).addMessage(command),
+  },
+  {
     name: 'invocation',
     about: 'stored calls: list, retry, delete',
     load: async (command) => (await import('./commands/invocation.ts')).addInvocation(command),
@@ -76,6 +101,11 @@ const nouns: readonly Noun[] = [
     name: 'logs',
     about: 'short for service logs',
     load: async (command) => (await import('./commands/logs.ts')).addLogs(command),
+  },
+  {
+    name: 'why',
+    about: 'what happened to a request or a message',
+    load: async (command) => (await import('./commands/why.ts')).addWhy(command),
   },
 ];
 

@@ -29,6 +29,10 @@ export interface Noun {
   readonly secretFlags?: () => readonly Option[];
   /** Secret flags that `create` misses off a terminal. */
   missingSecrets?(options: Options, change: Spec): readonly string[];
+  /** Key whose value is the name when `create` is given none. */
+  readonly defaultName?: string;
+  /** Told of what was created or edited: it may warn. */
+  afterChange?(session: Session, view: DefinitionView): Promise<void>;
   /** Reads secrets into the change; returns one to show once, when it was made here. */
   readSecrets?(call: SecretCall): Promise<string | undefined>;
 }
@@ -75,6 +79,10 @@ export function readFlags(command: Command, noun: Noun): Spec {
 }
 
 function readFlag(spec: Spec, flag: SpecFlag, given: unknown): void {
+  if (flag.many === true) {
+    setKey(spec, flag.key, list(given));
+    return;
+  }
   if (flag.pairs === true) {
     const pairs = list(given).map((pair) => readPair(pair, flag.flags.split(' ')[0] ?? ''));
     setKey(spec, flag.key, Object.fromEntries(pairs));

@@ -1,4 +1,5 @@
 import type { Page } from '../runtime/admin/api.ts';
+import { exactText, plainNumbers } from './exact-json.ts';
 import { cell, count } from './format.ts';
 
 export const formats = ['table', 'wide', 'json', 'ndjson', 'yaml', 'name'] as const;
@@ -106,13 +107,13 @@ export class Output {
     if (this.format === 'ndjson') return json(value);
     if (this.format === 'json') return json(value, 2);
     const { toYaml } = await import('./yaml.ts');
-    return toYaml(value);
+    return toYaml(plainNumbers(value));
   }
 }
 
 /** JSON text; `null` where there is no value, so that stdout is always JSON. */
 export function json(value: unknown, indent?: number): string {
-  return JSON.stringify(value ?? null, undefined, indent);
+  return exactText(JSON.stringify(value ?? null, undefined, indent));
 }
 
 function flat(value: object, prefix = ''): [string, string][] {

@@ -17,6 +17,8 @@ export interface SpecFlag {
   readonly read?: (text: string) => unknown;
   /** What a flag without a value sets. */
   readonly value?: unknown;
+  /** Takes several values: the key holds a list. */
+  readonly many?: boolean;
   /** May be given several times, each `name=value`. */
   readonly pairs?: boolean;
 }

@@ -29,6 +29,7 @@ const longestLeaseMs = 2 ** 31 - 1;
 
 /** The process that runs user code: it does what the control process tells it. */
 export class WorkerLife {
+  readonly #id: number;
   readonly #log: Log;
   readonly #heartbeatMs: number;
   readonly #rpc: Rpc;
@@ -41,6 +42,7 @@ export class WorkerLife {
   #recycling = false;
 
   constructor(birth: WorkerBirth) {
+    this.#id = birth.id;
     this.#heartbeatMs = birth.heartbeatMs;
     this.#log = Log.open({
       level: birth.logLevel,
@@ -97,6 +99,7 @@ export class WorkerLife {
 
   async #setUp(setup: WorkerSetup): Promise<void> {
     this.#floor = await WorkerFloor.build(setup, {
+      worker: this.#id,
       log: this.#log,
       env: process.env,
       mark: this.#mark,
@@ -120,7 +123,7 @@ export class WorkerLife {
         resolve();
       });
     });
-    floor.runStoredCalls();
+    floor.work();
   }
 
   async #invoke({ service, input, cid, timeoutMs }: InvokeOrder): Promise<InvokeResult> {
@@ -179,7 +182,7 @@ export class WorkerLife {
 
   async #finish(graceMs: number): Promise<void> {
     const floor = this.#floor;
-    await Promise.all([this.#stopServing(), floor?.stopStoredCalls(graceMs)]);
+    await Promise.all([this.#stopServing(), floor?.stopWork(graceMs)]);
     await floor?.close();
   }
 

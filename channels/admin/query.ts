@@ -5,9 +5,10 @@ import { parseDuration } from '../../runtime/core/duration.ts';
 import { Fault } from '../../runtime/core/fault.ts';
 import type { LogQuery } from '../../runtime/log/log-hub.ts';
 import type { Level } from '../../runtime/log/logger.ts';
+import type { MessageState } from '../../runtime/pubsub/message.ts';
 
 /** @throws Fault `bad-request` for a parameter given several times. */
-function one(ctx: Context, name: string): string | undefined {
+export function one(ctx: Context, name: string): string | undefined {
   const value = ctx.query[name];
   if (Array.isArray(value)) throw new Fault('bad-request', `?${name}= is given several times`);
   return value === '' ? undefined : value;
@@ -63,6 +64,28 @@ export function stateQuery(ctx: Context): InvocationView['state'] | undefined {
 
 function isState(value: string): value is InvocationView['state'] {
   return states.includes(value);
+}
+
+const messageStates: readonly string[] = [
+  'waiting',
+  'leased',
+  'delayed',
+  'dead',
+] satisfies MessageState[];
+
+export function messageStateQuery(ctx: Context): MessageState | undefined {
+  const state = one(ctx, 'state');
+  if (state === undefined || isMessageState(state)) return state;
+  throw new Fault('bad-request', `?state= must be one of ${messageStates.join(', ')}`);
+}
+
+function isMessageState(value: string): value is MessageState {
+  return messageStates.includes(value);
+}
+
+/** A parameter that may be any text. */
+export function textQuery(ctx: Context, name: string): string | undefined {
+  return one(ctx, name);
 }
 
 /** The revision of `If-Match: "5"`. @throws Fault `bad-request` for anything else that is given. */

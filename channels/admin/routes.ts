@@ -1,12 +1,12 @@
 import { Readable } from 'node:stream';
 import Router from '@koa/router';
-import type { Context } from 'koa';
 import { z } from 'zod';
 import type { Admin } from '../../runtime/admin/admin.ts';
-import type { DefinitionView } from '../../runtime/admin/api.ts';
-import { Fault } from '../../runtime/core/fault.ts';
-import { readAs, readObject, readText } from './body.ts';
-import { flag, ifMatch, logQuery, pageQuery, stateQuery } from './query.ts';
+import { readAs, readText } from './body.ts';
+import { addDefinitions } from './definition-routes.ts';
+import { addMessages } from './message-routes.ts';
+import { flag, logQuery, pageQuery, stateQuery } from './query.ts';
+import { addSchedules } from './schedule-routes.ts';
 
 /** What a request carries beside koa's own. */
 export interface AdminState {
@@ -35,6 +35,8 @@ export function adminRoutes(admin: Admin): Router<AdminState> {
   addDefinitions(router, admin);
   addOthers(router, admin);
   addInvocations(router, admin);
+  addMessages(router, admin);
+  addSchedules(router, admin);
   return router;
 }
 
@@ -80,39 +82,6 @@ function addServices(router: Router<AdminState>, admin: Admin): void {
   });
   router.get('/api/deploys', (ctx) => {
     ctx.body = admin.deploys(pageQuery(ctx));
-  });
-}
-
-function addDefinitions(router: Router<AdminState>, admin: Admin): void {
-  router.get('/api/definitions/:type', (ctx) => {
-    ctx.body = admin.definitions(param(ctx, 'type'), pageQuery(ctx));
-  });
-  router.post('/api/definitions/:type', async (ctx) => {
-    const { name, ...spec } = await readObject(ctx);
-    if (typeof name !== 'string') throw new Fault('bad-request', 'Body: "name" is missing');
-    const type = param(ctx, 'type');
-    const view = await admin.createDefinition(type, name, spec);
-    ctx.status = 201;
-    ctx.set('Location', `/api/definitions/${type}/${name}`);
-    answer(ctx, view);
-  });
-  const one = '/api/definitions/:type/:name';
-  router.get(one, (ctx) => {
-    answer(ctx, admin.definition(param(ctx, 'type'), param(ctx, 'name')));
-  });
-  router.put(one, async (ctx) => {
-    const name = param(ctx, 'name');
-    const spec = withoutView(await readObject(ctx), name);
-    answer(ctx, await admin.putDefinition(param(ctx, 'type'), name, spec, ifMatch(ctx)));
-  });
-  router.patch(one, async (ctx) => {
-    const name = param(ctx, 'name');
-    const keys = withoutView(await readObject(ctx), name);
-    answer(ctx, await admin.patchDefinition(param(ctx, 'type'), name, keys, ifMatch(ctx)));
-  });
-  router.delete(one, async (ctx) => {
-    await admin.deleteDefinition(param(ctx, 'type'), param(ctx, 'name'), ifMatch(ctx));
-    ctx.status = 204;
   });
 }
 
@@ -172,20 +141,6 @@ function addInvocations(router: Router<AdminState>, admin: Admin): void {
 
 function param({ params }: { readonly params: Readonly<Record<string, string>> }, name: string) {
   return params[name] ?? '';
-}
-
-function answer(ctx: Context, view: DefinitionView): void {
-  ctx.set('ETag', `"${view.revision}"`);
-  ctx.body = view;
-}
-
-/** A view may be sent back as it came: what is not of the spec is left out of it. */
-function withoutView(
-  { name, revision: _revision, updatedAt: _updatedAt, ...spec }: Readonly<Record<string, unknown>>,
-  expected: string,
-): Readonly<Record<string, unknown>> {
-  if (name === undefined || name === expected) return spec;
-  throw new Fault('bad-request', `Body: "name" must be ${expected}; a definition keeps its name`);
 }
 
 function line(record: unknown): string {

@@ -16,22 +16,30 @@ import type {
   InvokeRequest,
   LogLine,
   Page,
+  PermissionCheck,
   Readiness,
+  RenameReport,
   ServiceView,
   StandinMessage,
   Status,
 } from './api.ts';
 import { followLog } from './log-stream.ts';
 import { limitOf, type PageQuery, pageByName, pageOf } from './page.ts';
+import { checkPermission, type PermissionQuery } from './permission-check.ts';
 import type {
   InvocationsPort,
+  JourneysPort,
   KvdbPort,
   LogsPort,
+  MessagesPort,
   OutgoingPort,
+  QueuesPort,
+  SchedulesPort,
   ServicesPort,
   StandinsPort,
   SystemPort,
 } from './ports.ts';
+import { renameDefinition } from './rename.ts';
 
 export interface AdminPorts {
   readonly system: SystemPort;
@@ -44,6 +52,10 @@ export interface AdminPorts {
   readonly standins: StandinsPort;
   readonly invocations: InvocationsPort;
   readonly logs: LogsPort;
+  readonly messages: MessagesPort;
+  readonly queues: QueuesPort;
+  readonly journeys: JourneysPort;
+  readonly schedules: SchedulesPort;
 }
 
 type Spec = Readonly<Record<string, unknown>>;
@@ -58,6 +70,22 @@ export class Admin {
 
   constructor(ports: AdminPorts) {
     this.#ports = ports;
+  }
+
+  get messages(): MessagesPort {
+    return this.#ports.messages;
+  }
+
+  get queues(): QueuesPort {
+    return this.#ports.queues;
+  }
+
+  get journeys(): JourneysPort {
+    return this.#ports.journeys;
+  }
+
+  get schedules(): SchedulesPort {
+    return this.#ports.schedules;
   }
 
   status(): Promise<Status> {
@@ -146,6 +174,15 @@ export class Admin {
   async deleteDefinition(noun: string, name: string, options: If): Promise<void> {
     this.#type(noun);
     await this.#ports.definitions.delete(noun, name, options);
+  }
+
+  /** Of a topic or a subscription. */
+  async renameDefinition(noun: string, from: string, to: string): Promise<RenameReport> {
+    return await renameDefinition(this.#ports.definitions, noun, { from, to });
+  }
+
+  checkPermission(query: PermissionQuery): PermissionCheck {
+    return checkPermission(this.#ports.definitions, query);
   }
 
   async applyConfig(request: ApplyRequest, dryRun: boolean): Promise<ApplyReport> {

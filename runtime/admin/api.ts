@@ -21,6 +21,8 @@ import type { PingResult } from '../service/ports.ts';
  *   PUT    /api/definitions/:type/:name            the whole spec; If-Match "<revision>" -> 409 when it moved
  *   PATCH  /api/definitions/:type/:name            some keys, null removes one; If-Match as above
  *   DELETE /api/definitions/:type/:name            204; If-Match as above; 409 while another names it
+ *   POST   /api/definitions/:type/:name/rename     { to } -> RenameReport; topics and subscriptions
+ *   GET    /api/permissions/check?security=&operation=publish|subscribe&topic=   PermissionCheck
  *   POST   /api/config/apply?dry-run=1             ApplyRequest -> ApplyReport; 400 with Problem[] as details
  *   GET    /api/config/export                      text/yaml
  *   POST   /api/outgoing/:name/ping                PingResult
@@ -30,6 +32,20 @@ import type { PingResult } from '../service/ports.ts';
  *   GET    /api/invocations?state=waiting|active|delayed|dead   Page<InvocationView>
  *   POST   /api/invocations/:id/retry              200 {}
  *   DELETE /api/invocations/:id                    204
+ *   POST   /api/messages                           PublishRequest -> PublishReply
+ *   GET    /api/messages/:msgId                    MessageView with its standing in every queue
+ *   GET    /api/queues?topic=                      Page<QueueView>, by name; those that get the topic
+ *   GET    /api/queues/:subscription               QueueView
+ *   GET    /api/queues/:subscription/messages?state=waiting|leased|delayed|dead&topic=
+ *                                                  Page<QueuedView>; consumes nothing
+ *   POST   /api/queues/:subscription/take          TakeRequest -> TakeReply
+ *   POST   /api/queues/:subscription/purge         PurgeRequest -> { purged }
+ *   POST   /api/queues/:subscription/redrive       RedriveRequest -> RedriveReply
+ *   DELETE /api/queues/:subscription/messages/:msgId   204; 409 while it is being delivered
+ *   GET    /api/journeys/:id                       JourneyView, by correlation id or message id
+ *   GET    /api/schedules                          Page<ScheduleView>, by name
+ *   GET    /api/schedules/:name                    ScheduleView with upcoming and history
+ *   POST   /api/schedules/:name/run?wait=1         runs it now -> ManualRun; wait: with how it ended
  *   GET    /api/logs?follow=1&level=&service=&cid=&grep=&since=10m&limit=   NDJSON of LogLine
  *
  * Lists take ?limit= (default 100, at most 1000) and ?after=<name>. Errors are ErrorBody.
@@ -155,6 +171,31 @@ export interface ApplyReport {
     readonly type: string;
     readonly name: string;
   }[];
+}
+
+export interface RenameReport {
+  readonly revision: number;
+  /** As it is kept. */
+  readonly name: string;
+  /** The old one, the new one, and what named the old one. */
+  readonly changes: readonly {
+    readonly action: 'created' | 'changed' | 'unchanged' | 'deleted';
+    readonly type: string;
+    readonly name: string;
+  }[];
+}
+
+export interface PermissionCheck {
+  readonly security: string;
+  readonly operation: 'publish' | 'subscribe';
+  readonly topic: string;
+  readonly allowed: boolean;
+  /** What matched. */
+  readonly pattern?: string;
+  /** The permission that has it. */
+  readonly permission?: string;
+  /** A sentence. */
+  readonly why: string;
 }
 
 export interface Problem {

@@ -75,8 +75,11 @@ export function connectRedis(
 
 /** Without traffic a half-open connection looks healthy: the PING makes `socketTimeout` notice. */
 function beat(redis: Redis, onError: (error: Error) => void): void {
-  const timer = setInterval(() => {
-    if (redis.status === 'ready') redis.ping().catch(onError);
-  }, heartbeatMs);
-  redis.once('end', () => clearInterval(timer));
+  let timer: NodeJS.Timeout | undefined;
+  redis.on('ready', () => {
+    clearInterval(timer);
+    timer = setInterval(() => redis.ping().catch(onError), heartbeatMs);
+  });
+  // Not at 'end': a client told to disconnect between two connections never says that (ioredis 6.0.0).
+  redis.on('close', () => clearInterval(timer));
 }

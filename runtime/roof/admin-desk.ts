@@ -6,6 +6,7 @@ import type { Deployer } from '../deploy/deployer.ts';
 import type { InvocationQueue } from '../invocation/invocation-queue.ts';
 import type { Kvdb } from '../kvdb/kvdb.ts';
 import type { LogHub } from '../log/log-hub.ts';
+import type { ControlMessages } from './control-messages.ts';
 import type { InvokeResult, ServiceCounters } from './protocol.ts';
 import type { Environment } from './settings.ts';
 import type { Standins } from './standins.ts';
@@ -19,6 +20,8 @@ export interface Desk {
   readonly kvdb: Kvdb;
   readonly standins: Standins;
   readonly stored: () => Promise<InvocationQueue>;
+  /** Undefined until the definitions are loaded. */
+  readonly messages: () => ControlMessages | undefined;
   readonly hub: LogHub;
   readonly env: Environment;
 }
@@ -29,7 +32,24 @@ const askMs = 1_000;
 /** What the admin API asks of the whole, answered by the parts. */
 export function adminPorts(desk: Desk): AdminPorts {
   const { staff, definitions, hub, standins } = desk;
+  const loaded = () => {
+    const messages = desk.messages();
+    if (messages) return messages;
+    throw new Fault('unavailable', 'Definitions are not loaded yet');
+  };
   return {
+    get messages() {
+      return loaded().messages;
+    },
+    get queues() {
+      return loaded().queues;
+    },
+    get journeys() {
+      return loaded().journeys;
+    },
+    get schedules() {
+      return loaded().schedules;
+    },
     system: desk.system,
     definitions,
     env: (name) => desk.env[name],

@@ -4,7 +4,7 @@ import type { Redactor } from '../log/redact.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { PasswordHasher } from '../security/password.ts';
 import type { Sealer } from '../security/sealer.ts';
-import { definitionTypes } from './definition-types.ts';
+import { type DefinitionTypes, definitionTypes } from './definition-types.ts';
 import { learnSecrets } from './known-secrets.ts';
 import type { RedisHome } from './redis-home.ts';
 import type { Environment } from './settings.ts';
@@ -18,8 +18,11 @@ interface ControlDefinitions {
   readonly redactor: Redactor;
 }
 
-/** The definitions as the control process has them; they are not loaded yet. */
-export function controlDefinitions(options: ControlDefinitions): DefinitionStore {
+/** The definitions as the control process has them, and their types; they are not loaded yet. */
+export function controlDefinitions(options: ControlDefinitions): {
+  readonly store: DefinitionStore;
+  readonly types: DefinitionTypes;
+} {
   const { redis, sealer, env, log, redactor } = options;
   const types = definitionTypes({ hasher: new PasswordHasher(), sealer });
   const store = new DefinitionStore({
@@ -32,5 +35,5 @@ export function controlDefinitions(options: ControlDefinitions): DefinitionStore
     if (!changes.some(({ type }) => type === types.outgoing.type)) return;
     learnSecrets(redactor, store.list(types.outgoing), { sealer, env });
   });
-  return store;
+  return { store, types };
 }

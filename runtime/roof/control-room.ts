@@ -17,6 +17,7 @@ import { Sealer } from '../security/sealer.ts';
 import { adminPorts } from './admin-desk.ts';
 import { Banner } from './banner.ts';
 import { controlDefinitions } from './control-definitions.ts';
+import { ControlMessages } from './control-messages.ts';
 import { makeDataDir } from './data-dir.ts';
 import { DeployFleet } from './deploy-fleet.ts';
 import { applyFirstConfig } from './first-config.ts';
@@ -48,6 +49,7 @@ export class ControlRoom {
   readonly #health: Health;
   readonly #banner: Banner;
   #definitions: DefinitionStore | undefined;
+  #messages: ControlMessages | undefined;
   #admin: AdminServer | undefined;
   #port: BoundPort | undefined;
   #stored: Promise<InvocationQueue> | undefined;
@@ -168,19 +170,24 @@ export class ControlRoom {
     const first = this.#staff.pool.spawn();
     const sealing = Sealer.fromFile(join(this.#settings.dataDir, 'key'));
     await this.#open();
-    this.#definitions = controlDefinitions({
+    const { store, types } = controlDefinitions({
       redis: this.#redis,
       sealer: await sealing,
       env: this.#env,
       log: this.#log,
       redactor: this.#redactor,
     });
-    this.#admin = this.#openAdmin(this.#definitions);
+    this.#definitions = store;
+    this.#admin = this.#openAdmin(store);
     const avoid = this.#bound.port;
     await this.#admin.start({ host: '127.0.0.1', ...adminPort, avoid });
     this.#proceed();
     this.#banner.redis(this.#redis, this.#settings.dataDir);
-    await this.#loadDefinitions(this.#definitions);
+    await this.#loadDefinitions(store);
+    this.#messages = new ControlMessages({
+      ...{ store, types, redis: this.#redis.command, redactor: this.#redactor, log: this.#log },
+      subscriber: () => connectRedis(this.#redis.target, 'subscriber', () => {}),
+    });
     await this.#staff.setUp(first);
     await this.#fleet.join(first);
     this.#banner.services(await this.#deployer.load(), this.#settings.servicesDir);
@@ -195,6 +202,7 @@ export class ControlRoom {
       movedFrom: this.#bound.port === port.port || port.port === 0 ? undefined : port.port,
     });
     background(this.#staff.pool.fill(), (error) => this.#log.error('workers', { error }));
+    this.#messages.schedule();
   }
 
   /** Nothing new comes in, what is in flight finishes, Redis ends last. */
@@ -212,6 +220,7 @@ export class ControlRoom {
     await settle(this.#log, [
       this.#admin?.stop(),
       this.#standins.stop(),
+      atMost(closeMs, this.#messages?.close()),
       atMost(closeMs, this.#definitions?.stop()),
       atMost(
         closeMs,
@@ -266,6 +275,7 @@ export class ControlRoom {
         kvdb: this.#kvdb,
         standins: this.#standins,
         stored: () => this.#storedCalls(),
+        messages: () => this.#messages,
         hub: this.#hub,
         env: this.#env,
       }),

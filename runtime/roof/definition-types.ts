@@ -1,5 +1,9 @@
 import { channelType } from '../../channels/http/definition.ts';
 import { outgoingType } from '../../outgoing/http/definition.ts';
+import { permissionType } from '../pubsub/permission-definition.ts';
+import { subscriptionType } from '../pubsub/subscription-definition.ts';
+import { topicType } from '../pubsub/topic-definition.ts';
+import { scheduleType } from '../schedule/schedule-definition.ts';
 import { securityType } from '../security/basic-definition.ts';
 import type { PasswordHasher } from '../security/password.ts';
 import type { Sealer } from '../security/sealer.ts';
@@ -13,6 +17,10 @@ export function definitionTypes(tools: {
     channel: channelType(),
     outgoing: outgoingType(tools.sealer),
     security: securityType(tools.hasher),
+    topic: topicType(),
+    subscription: subscriptionType(),
+    permission: permissionType(),
+    schedule: scheduleType(),
   } as const;
 }
 

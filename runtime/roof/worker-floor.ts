@@ -6,28 +6,38 @@ import { createHttpServer } from '../../channels/http/http-server.ts';
 import type { ConnectionOptions } from '../../outgoing/http/connection.ts';
 import { OutgoingConnections } from '../../outgoing/http/connections.ts';
 import { DefinitionStore } from '../config/store.ts';
+import { background } from '../core/background.ts';
 import { newCid } from '../core/cid.ts';
 import { withDeadline } from '../core/deadline.ts';
+import { Fault } from '../core/fault.ts';
 import { Loader } from '../deploy/loader.ts';
 import { installSourceMaps } from '../deploy/source-maps.ts';
 import * as hence from '../index.ts';
 import type { InvocationQueue } from '../invocation/invocation-queue.ts';
 import type { InvocationRunner } from '../invocation/invocation-runner.ts';
+import { Journey } from '../journey/journey.ts';
+import { observeCalls, observeOutgoing } from '../journey/observe-calls.ts';
 import { Kvdb } from '../kvdb/kvdb.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Redactor } from '../log/redact.ts';
 import { connectRedis, type RedisRole } from '../redis/connection.ts';
+import type { ScheduleRunner } from '../schedule/schedule-runner.ts';
 import { Authenticator } from '../security/authenticator.ts';
 import { PasswordHasher } from '../security/password.ts';
 import { Sealer } from '../security/sealer.ts';
+import type { Call, Reply } from '../service/call.ts';
+import type { Ports } from '../service/ports.ts';
 import { Registry } from '../service/registry.ts';
 import * as testing from '../testing.ts';
 import { type DefinitionTypes, definitionTypes } from './definition-types.ts';
 import { learnSecrets } from './known-secrets.ts';
 import type { WorkerSetup } from './protocol.ts';
+import { WorkerMessages } from './worker-messages.ts';
 
 /** What a worker's parts need of the process around them. */
 export interface WorkerHost {
+  /** Its number, for people. */
+  readonly worker: number;
   readonly log: Logger;
   /** What `${env:NAME}` in a definition means. */
   readonly env: NonNullable<ConnectionOptions['env']>;
@@ -51,15 +61,20 @@ export class WorkerFloor {
   readonly #store: DefinitionStore;
   readonly #authenticator: Authenticator;
   readonly #kvdb: Kvdb;
+  readonly #journey: Journey;
+  readonly #invoke: (call: Call) => Promise<Reply>;
   readonly #connections: Redis[] = [];
+  #messages: WorkerMessages | undefined;
   #queue: Promise<InvocationQueue> | undefined;
   #runner: Promise<InvocationRunner> | undefined;
+  #ticker: Promise<ScheduleRunner> | undefined;
 
   static async build(setup: WorkerSetup, host: WorkerHost): Promise<WorkerFloor> {
     const sealer = await Sealer.fromFile(join(setup.dataDir, 'key'));
     const floor = new WorkerFloor(setup, host, sealer);
     installSourceMaps(floor.loader.sourceMaps);
     await floor.#store.start();
+    floor.#messages = floor.#openMessages();
     floor.#rewire(['channel', 'outgoing', 'security']);
     floor.#store.onChange((changes) => {
       floor.#rewire([...new Set(changes.map(({ type }) => type))]);
@@ -91,13 +106,14 @@ export class WorkerFloor {
       workers: setup.workers,
       onNotice: host.onNotice,
     });
-    this.registry = new Registry({
-      log,
-      outgoing: (name) => this.outgoing.get(name),
-      kvdb: () => this.#kvdb.conn,
-      invokeAsync: async (service, input, cid) =>
-        (await this.#stored()).add({ service, input, cid }),
+    this.#journey = new Journey({
+      redis: this.#connect('command'),
+      place: `worker ${host.worker}`,
+      redact: (text) => host.redactor.text(text),
+      subscriptionsOf: (topic) => this.#subscriptionsOf(topic),
     });
+    this.registry = new Registry(this.#ports(), (invoke) => this.#observed('invoke', invoke));
+    this.#invoke = this.#observed('invoke', (call) => this.registry.invoke(call));
     this.loader = new Loader({
       registry: this.registry,
       log,
@@ -106,9 +122,10 @@ export class WorkerFloor {
       servicesFolder: setup.servicesFolder,
     });
     this.channels = new ChannelServer({
-      invoke: (call) => this.registry.invoke(call),
+      invoke: this.#observed('channel', (call) => this.registry.invoke(call)),
       authenticator: this.#authenticator,
       log,
+      fallback: (req, res) => this.#ready.handle(req, res),
     });
   }
 
@@ -117,28 +134,64 @@ export class WorkerFloor {
     return createHttpServer(this.channels.handle);
   }
 
-  /** Begins to run stored calls. */
-  runStoredCalls(): void {
+  /** Begins to run stored calls and schedules, and to deliver messages. */
+  work(): void {
     this.#runner ??= this.#startRunner();
-    this.#runner.catch((error: unknown) => {
+    background(this.#runner, (error) => {
       this.#host.log.error('stored calls do not run here', { error });
     });
+    this.#ticker ??= this.#startTicker();
+    background(this.#ticker, (error) => {
+      this.#host.log.error('schedules do not run here', { error });
+    });
+    this.#ready.deliver();
   }
 
-  /** Takes no more stored calls, and finishes those that run. */
-  async stopStoredCalls(graceMs: number): Promise<void> {
-    const runner = await this.#runner?.catch(() => undefined);
-    await runner?.stop(graceMs);
+  /** Takes no more of such work, and finishes what runs. */
+  async stopWork(graceMs: number): Promise<void> {
+    const [runner, ticker] = await Promise.all([
+      this.#runner?.catch(() => undefined),
+      this.#ticker?.catch(() => undefined),
+    ]);
+    await Promise.all([
+      runner?.stop(graceMs),
+      ticker?.stop(graceMs),
+      this.#messages?.stopDelivering(graceMs),
+      this.#messages?.drain(),
+    ]);
   }
 
   async close(): Promise<void> {
+    await this.#journey.close();
     await Promise.all([
       this.outgoing.close(),
+      this.#messages?.close(),
       withDeadline(this.#store.stop(), 1_000, () => new Error('late')).catch(() => {}),
       this.#kvdb.close(),
       this.loader.stop(),
     ]);
     for (const redis of this.#connections) redis.disconnect();
+  }
+
+  #ports(): Ports {
+    return {
+      log: this.#host.log,
+      outgoing: observeOutgoing((name) => this.outgoing.get(name), this.#journey),
+      kvdb: () => this.#kvdb.conn,
+      invokeAsync: async (service, input, cid, hops) =>
+        (await this.#stored()).add({
+          service,
+          input,
+          cid,
+          ...(hops === undefined ? {} : { hops }),
+        }),
+      publish: (publication) => this.#ready.publisher.publish(publication),
+    };
+  }
+
+  #observed(kind: 'channel' | 'invoke', invoke: (call: Call) => Promise<Reply>) {
+    const versionOf = (service: string) => this.registry.get(service)?.version;
+    return observeCalls(invoke, this.#journey, { kind, versionOf });
   }
 
   #rewire(types: readonly string[]): void {
@@ -166,12 +219,53 @@ export class WorkerFloor {
     const module = await import('../invocation/invocation-runner.ts');
     const runner = new module.InvocationRunner({
       redis: this.#connect('worker'),
-      run: ({ service, input, cid }) =>
-        this.registry.invoke({ cid: cid || newCid(), service, input, rawRequest: input }),
+      run: ({ service, input, cid, hops }) => {
+        const call = { cid: cid || newCid(), service, input, rawRequest: input };
+        return this.#invoke(hops === undefined ? call : { ...call, hops });
+      },
       log: this.#host.log,
     });
     runner.start();
     return runner;
+  }
+
+  async #startTicker(): Promise<ScheduleRunner> {
+    const module = await import('../schedule/schedule-runner.ts');
+    const runner = new module.ScheduleRunner({
+      redis: this.#connect('worker'),
+      commands: this.#connect('command'),
+      run: ({ service, input, cid, timeoutMs }) =>
+        this.#invoke({ cid, service, input, rawRequest: input, timeoutMs }),
+      versionOf: (service) => this.registry.get(service)?.version,
+      log: this.#host.log,
+    });
+    runner.start();
+    return runner;
+  }
+
+  #openMessages(): WorkerMessages {
+    return new WorkerMessages({
+      store: this.#store,
+      types: this.#types,
+      connect: (role) => this.#connect(role),
+      registry: this.registry,
+      invoke: this.#invoke,
+      loader: this.loader,
+      outgoing: this.outgoing,
+      authenticator: this.#authenticator,
+      journey: this.#journey,
+      log: this.#host.log,
+    });
+  }
+
+  #subscriptionsOf(topic: string): readonly string[] {
+    const routes = this.#messages?.messaging.routes.match(topic) ?? [];
+    return routes.map(({ subKey, definition }) => definition?.name ?? subKey);
+  }
+
+  get #ready(): WorkerMessages {
+    if (this.#messages) return this.#messages;
+    throw new Fault('unavailable', 'The worker is not set up yet');
   }
 
   #connect(role: RedisRole): Redis {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { AdminServer } from '../../channels/admin/admin-server.ts';
-import { Admin } from '../../runtime/admin/admin.ts';
+import { Admin, type AdminPorts } from '../../runtime/admin/admin.ts';
 import type { DefinitionView } from '../../runtime/admin/api.ts';
 import type { DefinitionType } from '../../runtime/config/definition.ts';
 import { DefinitionStore } from '../../runtime/config/store.ts';
@@ -47,6 +47,8 @@ describe('The hence command and the real admin API', () => {
     });
     await store.start();
     const admin = new Admin({
+      // Tested with a broker of their own.
+      ...({} as Pick<AdminPorts, 'messages' | 'queues' | 'journeys' | 'schedules'>),
       system: { status: absent, readiness: absent, stop: () => undefined },
       services: {
         list: absent,

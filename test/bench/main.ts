@@ -4,17 +4,19 @@ import { checkBinary, findRedisBinary } from '../../runtime/redis/version.ts';
 import { channelGroup } from './channel.ts';
 import { deployGroup } from './deploy.ts';
 import { type Group, lineOf, type Report } from './figure.ts';
+import { pubsubGroup } from './pubsub.ts';
 import { redeployGroup } from './redeploy.ts';
 import { startGroup } from './start.ts';
 
 const groups: Readonly<Record<string, Group>> = {
   channel: channelGroup,
   deploy: deployGroup,
+  pubsub: pubsubGroup,
   redeploy: redeployGroup,
   start: startGroup,
 };
 
-/** `npm run bench -- [channel] [deploy] [redeploy] [start] [--quick]`: 1 for errors, never for a missed goal. */
+/** `npm run bench -- [channel] [deploy] [pubsub] [redeploy] [start] [--quick]`: 1 for errors, never for a missed goal. */
 async function main(words: readonly string[]): Promise<number> {
   const quick = words.includes('--quick');
   const asked = words.filter((word) => !word.startsWith('--'));

@@ -11,10 +11,20 @@ const rooms = [
   'runtime/security',
   'runtime/kvdb',
   'runtime/invocation',
+  'runtime/pubsub',
+  'runtime/delivery',
+  'runtime/schedule',
+  'runtime/journey',
   'runtime/process',
   'runtime/admin',
 ];
-const doors = ['channels/http', 'channels/admin', 'outgoing/http', 'outgoing/pushover'];
+const doors = [
+  'channels/http',
+  'channels/pubsub/zato4',
+  'channels/admin',
+  'outgoing/http',
+  'outgoing/pushover',
+];
 const everything = [...ground, ...rooms, ...doors];
 
 /** Each floor may import itself and the floors in its list; nothing else. Types too. */
@@ -29,10 +39,15 @@ const floors: Readonly<Record<string, readonly string[]>> = {
   'runtime/security': ground,
   'runtime/kvdb': ground,
   'runtime/invocation': ground,
+  'runtime/pubsub': ground,
+  'runtime/delivery': [...ground, 'runtime/pubsub'],
+  'runtime/schedule': ground,
+  'runtime/journey': ground,
   'runtime/process': ground,
   'runtime/admin': [...ground, ...rooms],
 
   'channels/http': [...ground, ...rooms],
+  'channels/pubsub/zato4': [...ground, ...rooms],
   'channels/admin': [...ground, ...rooms],
   'outgoing/http': [...ground, ...rooms],
   'outgoing/pushover': [...ground, ...rooms],

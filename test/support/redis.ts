@@ -11,6 +11,8 @@ export interface RedisOptions {
   readonly args?: readonly string[];
   /** Also listens on this port of 127.0.0.1. */
   readonly port?: number;
+  /** More of its environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface TestRedis {
@@ -38,7 +40,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<TestRedis>
     ...['--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction'],
     ...(options.args ?? []),
   ];
-  const start = () => launch(args, path, dir);
+  const start = () => launch(args, path, { dir, env: options.env ?? {} });
   const kill = async () => {
     await end(server, 'SIGKILL');
     await rm(path, { force: true });
@@ -65,9 +67,13 @@ export async function startRedis(options: RedisOptions = {}): Promise<TestRedis>
   };
 }
 
-async function launch(args: readonly string[], path: string, dir: string): Promise<ChildProcess> {
+async function launch(
+  args: readonly string[],
+  path: string,
+  { dir, env }: { readonly dir: string; readonly env: Readonly<Record<string, string>> },
+): Promise<ChildProcess> {
   const binary = findRedisBinary(process.env['PATH']) ?? 'redis-server';
-  const server = spawn(binary, args, { stdio: 'ignore' });
+  const server = spawn(binary, args, { stdio: 'ignore', env: { ...process.env, ...env } });
   const failed = new Promise<never>((_, reject) => {
     server.once('error', reject);
     server.once('exit', (code) => {

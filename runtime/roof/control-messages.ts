@@ -1,0 +1,168 @@
+import type { Redis } from 'ioredis';
+import { JourneyDesk } from '../admin/journey-desk.ts';
+import { MessageDesk } from '../admin/message-desk.ts';
+import { QueueDesk } from '../admin/queue-desk.ts';
+import { ScheduleDesk } from '../admin/schedule-desk.ts';
+import type { DefinitionStore } from '../config/store.ts';
+import type { DefinitionChange } from '../config/table.ts';
+import { background } from '../core/background.ts';
+import type { DeliveryQueues } from '../delivery/delivery-queues.ts';
+import { Redrive } from '../delivery/redrive.ts';
+import { Journey } from '../journey/journey.ts';
+import { JourneyReader } from '../journey/journey-reader.ts';
+import { observeBroker } from '../journey/observe-broker.ts';
+import type { Logger } from '../log/logger.ts';
+import type { Redactor } from '../log/redact.ts';
+import type { SubscriptionSpec } from '../pubsub/subscription-definition.ts';
+import { topicRules } from '../pubsub/topic-definition.ts';
+import type { Schedules } from '../schedule/schedules.ts';
+import type { DefinitionTypes } from './definition-types.ts';
+import { Messaging } from './messaging.ts';
+
+export interface ControlMessagesOptions {
+  /** Loaded. */
+  readonly store: DefinitionStore;
+  readonly types: DefinitionTypes;
+  readonly redis: Redis;
+  readonly subscriber: () => Redis;
+  readonly redactor: Redactor;
+  readonly log: Logger;
+}
+
+/** Queues without a subscription are looked for now and then: their process may have died before it dropped them. */
+const sweepMs = 10 * 60_000;
+
+/** Topics, queues and schedules as operators see them, and the order that the control process keeps in them. */
+export class ControlMessages {
+  readonly messages: MessageDesk;
+  readonly queues: QueueDesk;
+  readonly journeys: JourneyDesk;
+  readonly schedules: ScheduleDesk;
+  readonly #options: ControlMessagesOptions;
+  readonly #messaging: Messaging;
+  readonly #journey: Journey;
+  readonly #timer: NodeJS.Timeout;
+  #waking: Promise<DeliveryQueues> | undefined;
+  #schedules: Promise<Schedules> | undefined;
+
+  constructor(options: ControlMessagesOptions) {
+    const { store, types, redis, log, redactor } = options;
+    this.#options = options;
+    this.#messaging = new Messaging({
+      ...{ store, types, redis, log },
+      subscriber: options.subscriber,
+      onWake: (subKeys) => this.#wake(subKeys),
+    });
+    this.#journey = new Journey({
+      redis,
+      place: 'control',
+      redact: (text) => redactor.text(text),
+      subscriptionsOf: (topic) =>
+        this.#messaging.routes
+          .match(topic)
+          .map(({ subKey, definition }) => definition?.name ?? subKey),
+    });
+    const broker = observeBroker(this.#messaging.broker, this.#journey, (subKey) => {
+      return this.#messaging.routes.get(subKey)?.definition?.name ?? subKey;
+    });
+    const source = this.#messaging;
+    const rulesOf = (name: string) => {
+      const found = store.get(types.topic, name);
+      return found && topicRules(found.spec);
+    };
+    this.messages = new MessageDesk({ broker, source, topic: rulesOf });
+    this.queues = new QueueDesk({ broker, source, log, redrive: new Redrive(broker) });
+    this.journeys = new JourneyDesk({ broker, source, reader: new JourneyReader({ redis }) });
+    this.schedules = new ScheduleDesk({ definitions: store, schedules: () => this.#scheduling() });
+    this.#messaging.start();
+    store.onChange((changes) => this.#tidy(changes));
+    this.#timer = setInterval(() => this.#sweep(), sweepMs);
+    this.#sweep();
+  }
+
+  /** Begins to make the schedules' ticks what the definitions say. */
+  schedule(): void {
+    background(this.#scheduling(), (error) => {
+      this.#options.log.error('schedules are not kept', { error });
+    });
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#messaging.close();
+    const [queues, schedules] = await Promise.all([
+      this.#waking?.catch(() => undefined),
+      this.#schedules?.catch(() => undefined),
+      this.#journey.close(),
+    ]);
+    await Promise.all([queues?.close(), schedules?.close()]);
+  }
+
+  #wake(subKeys: readonly string[]): void {
+    const { redis, log } = this.#options;
+    this.#waking ??= import('../delivery/delivery-queues.ts').then(
+      (module) => new module.DeliveryQueues({ redis, log }),
+    );
+    background(
+      this.#waking.then((queues) => queues.wake(subKeys)),
+      (error) => log.error('deliveries are not woken', { error }),
+    );
+  }
+
+  #scheduling(): Promise<Schedules> {
+    const { store, types, redis, log } = this.#options;
+    this.#schedules ??= import('../schedule/schedules.ts').then((module) => {
+      const schedules = new module.Schedules({
+        redis,
+        definitions: () => store.list(types.schedule),
+        log,
+      });
+      schedules.start();
+      return schedules;
+    });
+    return this.#schedules;
+  }
+
+  #tidy(changes: readonly DefinitionChange[]): void {
+    const { types, log } = this.#options;
+    const of = (type: string) => changes.filter((change) => change.type === type);
+    const gone = of(types.topic.type).filter(({ after }) => !after);
+    background(this.#messaging.broker.forgetTopics(gone.map(({ name }) => name)), (error) =>
+      log.warn('counters of deleted topics are left', { error }),
+    );
+    for (const { before, after } of of(types.subscription.type)) this.#settle(before, after);
+    if (of(types.schedule.type).length > 0 && this.#schedules) {
+      background(
+        this.#schedules.then((schedules) => schedules.refresh()),
+        () => {},
+      );
+    }
+  }
+
+  /** A queue goes with its subscription; a delivery that was resumed or changed goes on at once. */
+  #settle(before: DefinitionChange['before'], after: DefinitionChange['after']): void {
+    const { broker, routes } = this.#messaging;
+    const old = before?.spec as SubscriptionSpec | undefined;
+    const now = after?.spec as SubscriptionSpec | undefined;
+    if (old?.subKey !== undefined && !routes.get(old.subKey)) {
+      background(broker.drop(old.subKey), (error) => {
+        this.#options.log.warn('a queue is left to the next sweep', {
+          subscription: before?.name,
+          error,
+        });
+      });
+    } else if (now?.subKey !== undefined && now.delivery === 'push') {
+      background(broker.wake([now.subKey]), () => {});
+    }
+  }
+
+  #sweep(): void {
+    const { log } = this.#options;
+    background(
+      this.#messaging.broker.sweepOrphans().then((orphans) => {
+        if (orphans.length > 0) log.warn('queues without a subscription dropped', { orphans });
+      }),
+      (error) => log.debug('queues not swept', { error }),
+    );
+  }
+}

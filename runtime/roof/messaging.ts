@@ -1,0 +1,136 @@
+import type { Redis } from 'ioredis';
+import type { DefinitionStore } from '../config/store.ts';
+import { background } from '../core/background.ts';
+import { parseDuration } from '../core/duration.ts';
+import type { DeliverySubscription } from '../delivery/subscription.ts';
+import type { Logger } from '../log/logger.ts';
+import { Broker } from '../pubsub/broker.ts';
+import { Permissions } from '../pubsub/permissions.ts';
+import { RouteFeed } from '../pubsub/route-feed.ts';
+import type { RouteTable, SubscriptionChange, SubscriptionRoute } from '../pubsub/route-table.ts';
+import type { SubscriptionSpec } from '../pubsub/subscription-definition.ts';
+import type { DefinitionTypes } from './definition-types.ts';
+
+export interface MessagingOptions {
+  readonly store: DefinitionStore;
+  readonly types: DefinitionTypes;
+  readonly redis: Redis;
+  readonly subscriber: () => Redis;
+  readonly log: Logger;
+  readonly onWake?: (subKeys: readonly string[]) => void;
+}
+
+/** How often what is due in the queues is looked for. */
+const tendMs = 1_000;
+
+/** The broker as this process's definitions have it: its routes, its permissions, its clock. */
+export class Messaging {
+  readonly broker: Broker;
+  readonly #feed: RouteFeed;
+  readonly permissions = new Permissions();
+  readonly #log: Logger;
+  #timer: NodeJS.Timeout | undefined;
+  #tending = false;
+  #down = false;
+
+  /** The definitions must be loaded. */
+  constructor(options: MessagingOptions) {
+    const { store, types, log } = options;
+    this.#log = log;
+    const { subscription, permission } = types;
+    const feed = new RouteFeed({
+      revision: () => store.revision,
+      refresh: () => store.refresh(),
+    });
+    this.#feed = feed;
+    const permit = () => this.permissions.update(store.list(permission), store.list(subscription));
+    feed.load(store.list(subscription));
+    permit();
+    store.onChange((changes) => {
+      const subscriptions = changes.filter(({ type }) => type === subscription.type);
+      feed.change(subscriptions as readonly SubscriptionChange[]);
+      if (subscriptions.length > 0 || changes.some(({ type }) => type === permission.type))
+        permit();
+    });
+    this.broker = new Broker({
+      redis: options.redis,
+      subscriber: options.subscriber,
+      source: feed,
+      log,
+      onWake: options.onWake ?? (() => {}),
+      mayReceive: (subKey, topic) => {
+        const security = feed.routes.get(subKey)?.definition?.spec.security;
+        return security === undefined || this.permissions.may(security, 'subscribe', topic);
+      },
+    });
+  }
+
+  get routes(): RouteTable {
+    return this.#feed.routes;
+  }
+
+  /** From now on what is due in the queues is done. */
+  start(): void {
+    background(this.broker.start(), (error) => {
+      this.#log.debug('program-made subscriptions not read yet', { error });
+    });
+    this.#timer = setInterval(() => void this.#tend(), tendMs);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.broker.close();
+  }
+
+  async #tend(): Promise<void> {
+    if (this.#tending) return;
+    this.#tending = true;
+    try {
+      await this.broker.tend();
+      this.#down = false;
+    } catch (error) {
+      if (!this.#down) this.#log.warn('queues are not looked after', { error });
+      this.#down = true;
+    } finally {
+      this.#tending = false;
+    }
+  }
+}
+
+/** Turns a push subscription into what its delivery wants; undefined for one that is read. */
+export function deliveries(types: DefinitionTypes) {
+  const known = new WeakMap<SubscriptionSpec, DeliverySubscription>();
+  return (route: SubscriptionRoute | undefined): DeliverySubscription | undefined => {
+    if (!route?.push) return undefined;
+    const { subKey, definition, facts } = route;
+    if (definition) {
+      const { name, spec } = definition;
+      const view = known.get(spec) ?? deliveryOf(subKey, name, spec);
+      known.set(spec, view);
+      return view;
+    }
+    const service = facts?.['service'];
+    if (service === undefined) return undefined;
+    // The queue of a service itself has the defaults of a subscription.
+    return deliveryOf(subKey, service, types.subscription.schema.parse({ topics: ['*'], service }));
+  };
+}
+
+function deliveryOf(subKey: string, name: string, spec: SubscriptionSpec): DeliverySubscription {
+  return {
+    subKey,
+    name,
+    ...(spec.service === undefined ? {} : { service: spec.service }),
+    ...(spec.outgoing === undefined ? {} : { outgoing: spec.outgoing }),
+    enabled: spec.enabled,
+    paused: spec.paused,
+    batch: spec.batch,
+    concurrency: spec.concurrency,
+    ordered: spec.ordered,
+    maxDeliveries: spec.maxDeliveries,
+    maxInflight: spec.maxInflight,
+    retryMs: spec.retry.map(parseDuration),
+    leaseMs: parseDuration(spec.lease),
+    timeoutMs: parseDuration(spec.timeout),
+  };
+}
