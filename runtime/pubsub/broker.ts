@@ -134,6 +134,7 @@ export class Broker {
   /**
    * Leases messages: highest priority first, then oldest. What is neither acked, rejected nor extended in
    * time comes back, as a failed attempt.
+   * @throws Fault `too-many` when `refuseFull` and `maxInflight` are leased
    */
   take(subKey: string, options: TakeOptions = {}): Promise<readonly Delivery[]> {
     return this.#consumer.take(subKey, options);
@@ -152,6 +153,14 @@ export class Broker {
   /** A lease of `leaseMs` from now, for each that is still held. */
   extend(subKey: string, leases: readonly Lease[], leaseMs: number): Promise<readonly boolean[]> {
     return this.#consumer.extend(subKey, leases, leaseMs);
+  }
+
+  /**
+   * What is leased now of these messages, by an id of any API or by the one its publisher gave it (the oldest
+   * that is leased); undefined for what is not.
+   */
+  leases(subKey: string, ids: readonly string[]): Promise<readonly (Lease | undefined)[]> {
+    return this.#consumer.leases(subKey, ids);
   }
 
   depth(subKeys: readonly string[]): Promise<readonly Depth[]> {

@@ -5,14 +5,15 @@ import type { Delivery, Lease } from './message.ts';
 import { seqOf } from './message-id.ts';
 import { decodeRecord } from './record.ts';
 import type { RedisStore } from './redis-store.ts';
+import { type Choice, findLeases, isChoosy, takeSome } from './take-some.ts';
 import type { Wakes } from './wakes.ts';
 
-export interface TakeOptions {
+export interface TakeOptions extends Choice {
   /** Default 50, at most 1,000. */
   readonly max?: number;
   /** Of the data taken, in bytes; the first message that does not fit ends it. Default: no bound. */
   readonly maxBytes?: number;
-  /** Default 30 s. */
+  /** Default 30 s; `Infinity` for no end. */
   readonly leaseMs?: number;
   /** Failed attempts after which a message is dead; default 20. */
   readonly maxDeliveries?: number;
@@ -43,6 +44,8 @@ export type Rejected = 'waiting' | 'delayed' | 'dead' | 'gone';
 
 export const defaultMaxDeliveries = 20;
 const defaultLeaseMs = 30_000;
+/** 100 years: what has no end is in a score too. */
+const longestLeaseMs = 100 * 365 * 86_400_000;
 const maxReason = 1_000;
 /** A wake that got lost costs a waiting reader at most so long. */
 const waitSliceMs = 1_000;
@@ -94,8 +97,12 @@ export class Consumer {
   ): Promise<readonly boolean[]> {
     if (leases.length === 0) return [];
     const args = leases.flatMap(leaseArguments);
-    const reply = await this.#store.ask(extendScript, subKey, leaseMs, ...args);
+    const reply = await this.#store.ask(extendScript, subKey, finite(leaseMs), ...args);
     return reply.map((held) => held === 1);
+  }
+
+  leases(subKey: string, ids: readonly string[]): Promise<readonly (Lease | undefined)[]> {
+    return findLeases(this.#store, subKey, ids);
   }
 
   async reject(
@@ -116,10 +123,12 @@ export class Consumer {
   }
 
   async #takeNow(subKey: string, options: TakeOptions): Promise<readonly Delivery[]> {
-    const { max = 50, maxBytes = Number.MAX_SAFE_INTEGER, leaseMs = defaultLeaseMs } = options;
+    const { max = 50, maxBytes = Number.MAX_SAFE_INTEGER } = options;
+    const leaseMs = finite(options.leaseMs ?? defaultLeaseMs);
     if (!(Number.isInteger(max) && max >= 1 && max <= maxTake)) {
       throw new Fault('bad-request', `${max} messages were asked for; 1 to ${maxTake} can be`);
     }
+    if (isChoosy(options)) return await this.#takeSome(subKey, { ...options, max, leaseMs });
     const askedAt = Date.now();
     const [, ...flat] = await this.#store.askBuffers(
       takeScript,
@@ -135,6 +144,20 @@ export class Consumer {
     for (let at = 0; at + 4 < flat.length; at += 5) {
       taken.push(deliveryOf(subKey, flat.slice(at, at + 5), askedAt + leaseMs));
     }
+    return await this.#withoutForbidden(subKey, taken);
+  }
+
+  async #takeSome(
+    subKey: string,
+    options: TakeOptions & { readonly max: number; readonly leaseMs: number },
+  ): Promise<readonly Delivery[]> {
+    const taken = await takeSome(this.#store, subKey, {
+      maxBytes: Number.MAX_SAFE_INTEGER,
+      maxDeliveries: defaultMaxDeliveries,
+      maxInflight: 1_000,
+      ...options,
+      maxDead: this.#limits.maxDead,
+    });
     return await this.#withoutForbidden(subKey, taken);
   }
 
@@ -169,6 +192,10 @@ function deliveryOf(subKey: string, fields: readonly unknown[], leasedUntil: num
     failures: Number(failures),
     leasedUntil,
   };
+}
+
+function finite(leaseMs: number): number {
+  return Math.min(leaseMs, longestLeaseMs);
 }
 
 function leaseArguments({ message, token }: Lease): (string | number)[] {

@@ -3,7 +3,7 @@ import type { DefinitionStore } from '../config/store.ts';
 import { parseDuration } from '../core/duration.ts';
 import { Fault } from '../core/fault.ts';
 import type { RouteTable } from '../pubsub/route-table.ts';
-import type { SubscriptionSpec } from '../pubsub/subscription-definition.ts';
+import { defaultLease, type SubscriptionSpec } from '../pubsub/subscription-definition.ts';
 import type { DefinitionTypes } from './definition-types.ts';
 
 export interface ClientSubscriptionsOptions {
@@ -28,7 +28,13 @@ export class ClientSubscriptions implements SubscriptionsPort {
     if (!route?.definition) return undefined;
     const { lease, maxDeliveries, maxInflight, paused } = route.definition.spec;
     const { subKey } = route;
-    return { subKey, leaseMs: parseDuration(lease), maxDeliveries, maxInflight, paused };
+    return {
+      subKey,
+      leaseMs: parseDuration(lease ?? defaultLease),
+      maxDeliveries,
+      maxInflight,
+      paused,
+    };
   }
 
   subscribe(security: string, topic: string): Promise<string> {

@@ -8,7 +8,7 @@ import { Broker } from '../pubsub/broker.ts';
 import { Permissions } from '../pubsub/permissions.ts';
 import { RouteFeed } from '../pubsub/route-feed.ts';
 import type { RouteTable, SubscriptionChange, SubscriptionRoute } from '../pubsub/route-table.ts';
-import type { SubscriptionSpec } from '../pubsub/subscription-definition.ts';
+import { defaultLease, type SubscriptionSpec } from '../pubsub/subscription-definition.ts';
 import type { DefinitionTypes } from './definition-types.ts';
 
 export interface MessagingOptions {
@@ -122,6 +122,7 @@ function deliveryOf(subKey: string, name: string, spec: SubscriptionSpec): Deliv
     name,
     ...(spec.service === undefined ? {} : { service: spec.service }),
     ...(spec.outgoing === undefined ? {} : { outgoing: spec.outgoing }),
+    ...(spec.format === undefined ? {} : { format: spec.format }),
     enabled: spec.enabled,
     paused: spec.paused,
     batch: spec.batch,
@@ -130,7 +131,7 @@ function deliveryOf(subKey: string, name: string, spec: SubscriptionSpec): Deliv
     maxDeliveries: spec.maxDeliveries,
     maxInflight: spec.maxInflight,
     retryMs: spec.retry.map(parseDuration),
-    leaseMs: parseDuration(spec.lease),
+    leaseMs: parseDuration(spec.lease ?? defaultLease),
     timeoutMs: parseDuration(spec.timeout),
   };
 }

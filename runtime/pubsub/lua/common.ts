@@ -20,6 +20,7 @@
  *              :x       dead: seq by the time it died
  *              :e       seq by its expiry, where that is near enough to be swept
  *              :i       seq -> token|deliveries|failures|max deliveries|keep|JSON of the last failure
+ *              :g       of the leased that have one: seq -> the id their publishers gave them
  */
 
 /** Leases, delays and expiries may end while Redis is full: what frees memory must run. */
@@ -108,6 +109,7 @@ end
 export const dueing = `
 local function lapse(q, seq, maxDead)
   redis.call('ZREM', q .. 'l', seq)
+  redis.call('HDEL', q .. 'g', seq)
   local i = info(q, seq)
   i.token = '0'
   i.failures = i.failures + 1

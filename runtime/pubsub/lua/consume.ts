@@ -80,6 +80,7 @@ for n, seq in ipairs(seqs) do
 end
 if #done == 0 then return reply end
 redis.call('HDEL', q .. 'i', unpack(done))
+redis.call('HDEL', q .. 'g', unpack(done))
 redis.call('ZREM', q .. 'e', unpack(done))
 local refs = redis.call('HMGET', ps .. 'refs', unpack(done))
 local freed = {}
@@ -111,6 +112,7 @@ local q = queue(sub)
 local function reject(seq, token, delay, counts, max, reason, failure)
   local i = info(q, seq)
   if i.token ~= token or redis.call('ZREM', q .. 'l', seq) == 0 then return 'gone' end
+  redis.call('HDEL', q .. 'g', seq)
   i.token = '0'
   i.max = max
   if counts then i.failures = i.failures + 1 end

@@ -99,7 +99,7 @@ for _, kind in ipairs({ 'w', 'l', 'd', 'x' }) do
   left = left + redis.call('ZCARD', q .. kind)
 end
 if left == 0 then
-  redis.call('DEL', q .. 'i', q .. 'e')
+  redis.call('DEL', q .. 'i', q .. 'e', q .. 'g')
   redis.call('ZREM', ps .. 'due', sub)
   redis.call('ZREM', ps .. 'awake', sub)
   redis.call('HDEL', ps .. 'waiters', sub)
