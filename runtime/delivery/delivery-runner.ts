@@ -203,7 +203,6 @@ function parts(options: DeliveryRunnerOptions, tells: Told): DrainParts {
   return {
     broker,
     subscriptions,
-    log,
     told: tells,
     targetOf: (subscription) => (subscription.service === undefined ? http : service),
     gates: new Gates({

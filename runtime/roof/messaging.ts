@@ -99,21 +99,24 @@ export class Messaging {
 
 /** Turns a push subscription into what its delivery wants; undefined for one that is read. */
 export function deliveries(types: DefinitionTypes) {
-  const known = new WeakMap<SubscriptionSpec, DeliverySubscription>();
+  const known = new WeakMap<SubscriptionRoute, DeliverySubscription | undefined>();
   return (route: SubscriptionRoute | undefined): DeliverySubscription | undefined => {
     if (!route?.push) return undefined;
-    const { subKey, definition, facts } = route;
-    if (definition) {
-      const { name, spec } = definition;
-      const view = known.get(spec) ?? deliveryOf(subKey, name, spec);
-      known.set(spec, view);
-      return view;
-    }
-    const service = facts?.['service'];
-    if (service === undefined) return undefined;
-    // The queue of a service itself has the defaults of a subscription.
-    return deliveryOf(subKey, service, types.subscription.schema.parse({ topics: ['*'], service }));
+    if (!known.has(route)) known.set(route, viewOf(types, route));
+    return known.get(route);
   };
+}
+
+function viewOf(
+  types: DefinitionTypes,
+  route: SubscriptionRoute,
+): DeliverySubscription | undefined {
+  const { subKey, definition, facts } = route;
+  if (definition) return deliveryOf(subKey, definition.name, definition.spec);
+  const service = facts?.['service'];
+  if (service === undefined) return undefined;
+  // The queue of a service itself has the defaults of a subscription.
+  return deliveryOf(subKey, service, types.subscription.schema.parse({ topics: ['*'], service }));
 }
 
 function deliveryOf(subKey: string, name: string, spec: SubscriptionSpec): DeliverySubscription {

@@ -282,6 +282,22 @@ describe('deliveries to services', () => {
     expect(seen.length).to.equal(300 + before + 1);
   });
 
+  it('wait as long as a fault of the service asks, and the others pass meanwhile', async () => {
+    const got: unknown[] = [];
+    const at: number[] = [];
+    const node = await open((value) => {
+      if (value === 'early' && at.push(Date.now()) === 1) {
+        throw new Fault('too-many', 'not yet', { retryAfterMs: 500 });
+      }
+      got.push(value);
+    });
+    await node.subscribe('a', { retryMs: [5] });
+    await publishAll(node, 'a', ['early', 1, 2]);
+    await until(() => node.drained('a'));
+    expect(got).to.deep.equal([1, 2, 'early']);
+    expect(Number(at[1]) - Number(at[0])).to.be.at.least(490);
+  });
+
   it('of one bad message open no breaker: the others pass', async () => {
     const got: unknown[] = [];
     const node = await open((value) => {
