@@ -7,7 +7,7 @@ export interface MessageKey {
   readonly seq: number;
 }
 
-const pattern = /^zpsm\.(\d{8})-(\d{6})-(\d{4})-([0-9a-f]{4})([0-9a-f]{12})f$/;
+const pattern = /^zpsm\.\d{8}-\d{6}-\d{4}-[0-9a-f]{4}([0-9a-f]{12})f$/;
 
 /** `zpsm.YYYYMMDD-HHMMSS-ssss-<16 hex>f`, ssss in 100 µs, UTC (Zato 4.x); the hex is salt and seq. */
 export function messageId({ receivedUs, salt, seq }: MessageKey): string {
@@ -32,5 +32,5 @@ function timeOf(second: number): string {
 /** The publish sequence in an id; undefined for what is no message id. */
 export function seqOf(msgId: string): number | undefined {
   const match = pattern.exec(msgId);
-  return match?.[5] === undefined ? undefined : Number.parseInt(match[5], 16);
+  return match?.[1] === undefined ? undefined : Number.parseInt(match[1], 16);
 }
