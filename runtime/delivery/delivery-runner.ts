@@ -178,8 +178,11 @@ export class DeliveryRunner {
    * says whether something came in the meantime.
    */
   async #ended(subKey: string, end: DrainEnd): Promise<void> {
-    const { broker, queues } = this.#options;
+    const { broker, queues, subscriptions } = this.#options;
     if (end.kind === 'rest') {
+      // Whose subscription was deleted has nothing to rest for, and would be woken for ever.
+      const gone = subscriptions.get(subKey) === undefined;
+      if (gone && (await broker.rest(subKey)).asleep) return;
       await broker.rest(subKey, { until: Date.now() + end.ms });
       return;
     }

@@ -31,6 +31,8 @@ export interface ControlMessagesOptions {
 
 /** Queues without a subscription are looked for now and then: their process may have died before it dropped them. */
 const sweepMs = 10 * 60_000;
+/** A publication that had begun before its topic was deleted is counted within. */
+const lateCountMs = 5_000;
 
 /** Topics, queues and schedules as operators see them, and the order that the control process keeps in them. */
 export class ControlMessages {
@@ -42,6 +44,7 @@ export class ControlMessages {
   readonly #messaging: Messaging;
   readonly #journey: Journey;
   readonly #timer: NodeJS.Timeout;
+  readonly #late = new Set<NodeJS.Timeout>();
   #waking: Promise<DeliveryQueues> | undefined;
   #schedules: Promise<Schedules> | undefined;
 
@@ -89,6 +92,7 @@ export class ControlMessages {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    for (const timer of this.#late) clearTimeout(timer);
     this.#messaging.close();
     const [queues, schedules] = await Promise.all([
       this.#waking?.catch(() => undefined),
@@ -124,12 +128,10 @@ export class ControlMessages {
   }
 
   #tidy(changes: readonly DefinitionChange[]): void {
-    const { types, log } = this.#options;
+    const { types } = this.#options;
     const of = (type: string) => changes.filter((change) => change.type === type);
     const gone = of(types.topic.type).filter(({ after }) => !after);
-    background(this.#messaging.broker.forgetTopics(gone.map(({ name }) => name)), (error) =>
-      log.warn('counters of deleted topics are left', { error }),
-    );
+    if (gone.length > 0) this.#forget(gone.map(({ name }) => name));
     for (const { before, after } of of(types.subscription.type)) this.#settle(before, after);
     if (of(types.schedule.type).length > 0 && this.#schedules) {
       background(
@@ -137,6 +139,22 @@ export class ControlMessages {
         () => {},
       );
     }
+  }
+
+  #forget(topics: readonly string[]): void {
+    const { store, types, log } = this.#options;
+    const forget = () => {
+      const gone = topics.filter((topic) => !store.get(types.topic, topic));
+      background(this.#messaging.broker.forgetTopics(gone), (error) =>
+        log.warn('counters of deleted topics are left', { error }),
+      );
+    };
+    forget();
+    const timer = setTimeout(() => {
+      this.#late.delete(timer);
+      forget();
+    }, lateCountMs);
+    this.#late.add(timer);
   }
 
   /** A queue goes with its subscription; a delivery that was resumed or changed goes on at once. */
