@@ -31,8 +31,8 @@ export interface ControlMessagesOptions {
 
 /** Queues without a subscription are looked for now and then: their process may have died before it dropped them. */
 const sweepMs = 10 * 60_000;
-/** A publication that had begun before its topic was deleted is counted within. */
-const lateCountMs = 5_000;
+/** What had begun before a topic or a subscription was deleted may leave a mark for it within. */
+const lateMs = 5_000;
 
 /** Topics, queues and schedules as operators see them, and the order that the control process keeps in them. */
 export class ControlMessages {
@@ -150,11 +150,7 @@ export class ControlMessages {
       );
     };
     forget();
-    const timer = setTimeout(() => {
-      this.#late.delete(timer);
-      forget();
-    }, lateCountMs);
-    this.#late.add(timer);
+    this.#later(forget);
   }
 
   /** A queue goes with its subscription; a delivery that was resumed or changed goes on at once. */
@@ -163,15 +159,27 @@ export class ControlMessages {
     const old = before?.spec as SubscriptionSpec | undefined;
     const now = after?.spec as SubscriptionSpec | undefined;
     if (old?.subKey !== undefined && !routes.get(old.subKey)) {
-      background(broker.drop(old.subKey), (error) => {
-        this.#options.log.warn('a queue is left to the next sweep', {
-          subscription: before?.name,
-          error,
+      const { subKey } = old;
+      const drop = () =>
+        background(broker.drop(subKey), (error) => {
+          this.#options.log.warn('a queue is left to the next sweep', {
+            subscription: before?.name,
+            error,
+          });
         });
-      });
+      drop();
+      this.#later(drop);
     } else if (now?.subKey !== undefined && now.delivery === 'push') {
       background(broker.wake([now.subKey]), () => {});
     }
+  }
+
+  #later(act: () => void): void {
+    const timer = setTimeout(() => {
+      this.#late.delete(timer);
+      act();
+    }, lateMs);
+    this.#late.add(timer);
   }
 
   #sweep(): void {

@@ -266,7 +266,7 @@ describe('deliveries to services', () => {
         seen.push(deliveries);
         if (!healthy) throw new Fault('unavailable', 'database is away');
       },
-      { runner: { breakerResetMs: 300 } },
+      { runner: { breakerResetMs: 1_500 } },
     );
     await node.subscribe('a', { concurrency: 1, batch: 1, retryMs: [20] });
     await Promise.all(upTo(300).map((value) => node.publish('a', value)));
