@@ -175,7 +175,8 @@ export class Verdicts {
       attempt: delivery.failures + 1,
       error,
     };
-    told.note(noteOf(running, 'attempt', { ok: false, error, delayMs }));
+    const again = settled === 'dead' ? {} : { delayMs };
+    told.note(noteOf(running, 'attempt', { ok: false, error, ...again }));
     if (settled !== 'dead') {
       told.failed({ ...facts, delayMs });
       return;

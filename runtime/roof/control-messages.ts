@@ -26,6 +26,8 @@ export interface ControlMessagesOptions {
   readonly redis: Redis;
   readonly subscriber: () => Redis;
   readonly redactor: Redactor;
+  /** Undefined until the first deploy is done. */
+  readonly isDeployed: () => ((service: string) => boolean) | undefined;
   readonly log: Logger;
 }
 
@@ -184,11 +186,24 @@ export class ControlMessages {
 
   #sweep(): void {
     const { log } = this.#options;
-    background(
-      this.#messaging.broker.sweepOrphans().then((orphans) => {
-        if (orphans.length > 0) log.warn('queues without a subscription dropped', { orphans });
-      }),
-      (error) => log.debug('queues not swept', { error }),
-    );
+    background(this.#dropUnowned(), (error) => log.debug('queues not swept', { error }));
+  }
+
+  async #dropUnowned(): Promise<void> {
+    const { log } = this.#options;
+    const { broker } = this.#messaging;
+    const orphans = await broker.sweepOrphans();
+    if (orphans.length > 0) log.warn('queues without a subscription dropped', { orphans });
+    const isDeployed = this.#options.isDeployed();
+    if (!isDeployed) return;
+    const unowned = broker
+      .subscriptions()
+      .filter(({ facts: { service } }) => service !== undefined && !isDeployed(service));
+    const depths = await broker.depth(unowned.map(({ subKey }) => subKey));
+    for (const [n, { subKey }] of unowned.entries()) {
+      const { waiting = 0, leased = 0, delayed = 0, dead = 0 } = depths[n] ?? {};
+      // What waits for a service may be wanted when it comes back.
+      if (waiting + leased + delayed + dead === 0) await broker.unsubscribe(subKey);
+    }
   }
 }

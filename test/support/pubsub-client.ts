@@ -13,7 +13,7 @@ export interface Envelope {
   readonly msg_id?: string;
 }
 
-export interface GotMessage {
+interface GotMessage {
   readonly data: unknown;
   readonly meta: Readonly<Record<string, unknown>>;
 }
