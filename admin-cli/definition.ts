@@ -3,6 +3,7 @@ import type { DefinitionView } from '../runtime/admin/api.ts';
 import { AdminClient } from './client.ts';
 import { createDefinition, editDefinition } from './definition-edit.ts';
 import { exitCode } from './exit-code.ts';
+import { allowLoss, mayLose } from './loss.ts';
 import { addSpecFlags, type Noun } from './noun.ts';
 import { act } from './session.ts';
 
@@ -63,22 +64,27 @@ function addShow(parent: Command, noun: Noun): void {
 }
 
 function addDelete(parent: Command, noun: Noun): void {
-  parent
+  const command = parent
     .command('delete <name>')
     .alias('rm')
-    .description(`remove a ${noun.type}; asks first, or wants --yes`)
-    .addHelpText('after', examples([`hence ${noun.type} delete NAME --yes`]))
-    .action(
-      act(async ({ session }, name = '') => {
-        const path = AdminClient.path('definitions', noun.type, name);
-        const view = await session.client.get<DefinitionView>(path);
-        if (!(await session.confirm(`Deleting ${noun.type} ${name}`))) {
-          session.out.hint('nothing deleted');
-          return exitCode.failed;
-        }
-        await session.client.send('DELETE', path, { revision: view.revision });
-        await session.out.done(`${noun.type} ${name} deleted`, name, { name, deleted: true });
-        return exitCode.ok;
-      }),
-    );
+    .description(`remove a ${noun.type}; asks first, or wants --yes`);
+  if (noun.lossOf) command.option(...allowLoss);
+  command.addHelpText('after', examples([`hence ${noun.type} delete NAME --yes`])).action(
+    act(async ({ session, options }, name = '') => {
+      const path = AdminClient.path('definitions', noun.type, name);
+      const view = await session.client.get<DefinitionView>(path);
+      const loss = await noun.lossOf?.(session, view);
+      const agreed =
+        loss === undefined
+          ? await session.confirm(`Deleting ${noun.type} ${name}`)
+          : await mayLose(session, loss, name, options['allowDataLoss'] === true);
+      if (!agreed) {
+        session.out.hint('nothing deleted');
+        return exitCode.failed;
+      }
+      await session.client.send('DELETE', path, { revision: view.revision });
+      await session.out.done(`${noun.type} ${name} deleted`, name, { name, deleted: true });
+      return exitCode.ok;
+    }),
+  );
 }

@@ -31,6 +31,8 @@ export interface Noun {
   missingSecrets?(options: Options, change: Spec): readonly string[];
   /** Key whose value is the name when `create` is given none. */
   readonly defaultName?: string;
+  /** What deleting it would lose, as a sentence without an end; undefined when that is nothing. */
+  lossOf?(session: Session, view: DefinitionView): Promise<string | undefined>;
   /** Told of what was created or edited: it may warn. */
   afterChange?(session: Session, view: DefinitionView): Promise<void>;
   /** Reads secrets into the change; returns one to show once, when it was made here. */

@@ -127,9 +127,9 @@ export class WorkerLife {
   }
 
   async #invoke({ service, input, cid, timeoutMs }: InvokeOrder): Promise<InvokeResult> {
-    const { registry } = this.#ready;
+    const { registry, invoke } = this.#ready;
     const version = registry.get(service)?.version ?? 0;
-    const { payload } = await registry.invoke({
+    const { payload } = await invoke({
       cid,
       service,
       input,

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import type { DefinitionView, PermissionCheck } from '../../runtime/admin/api.ts';
+import type { QueueView } from '../../runtime/admin/message-api.ts';
 import { AdminClient } from '../client.ts';
 import { addDefinitionVerbs, examples } from '../definition.ts';
 import { exitCode } from '../exit-code.ts';
-import { ago, cell } from '../format.ts';
+import { ago, cell, count } from '../format.ts';
 import type { Noun } from '../noun.ts';
 import { addRename } from '../rename.ts';
 import { act, type Session } from '../session.ts';
@@ -94,6 +95,7 @@ const subscription: Noun = {
       'hence subscription edit billing --set service=null --outgoing crm',
     ],
   },
+  lossOf,
   afterChange: warnOfDenied,
 };
 
@@ -125,6 +127,16 @@ function addPause(
         return exitCode.ok;
       }),
     );
+}
+
+/** Its queue goes with it, whatever is in it. */
+async function lossOf(session: Session, { name }: DefinitionView): Promise<string | undefined> {
+  const path = AdminClient.path('queues', name);
+  const { waiting, leased, delayed, dead } = await session.client.get<QueueView>(path);
+  const all = waiting + leased + delayed + dead;
+  if (all === 0) return undefined;
+  const letters = dead === 0 ? '' : `, ${count(dead)} of them dead,`;
+  return `${count(all)} messages of ${name}${letters} would be lost for good`;
 }
 
 /** What its security definition may not subscribe to would end as dead letters. */

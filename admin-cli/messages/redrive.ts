@@ -46,7 +46,11 @@ async function redrive(
   const reply = await session.client.send<RedriveReply>('POST', path, call);
   const { redriven, trial, dead } = reply;
   const left = dead === 0 ? '' : `, ${count(dead)} dead now`;
-  const sentence = `${count(redriven)} dead letters of ${subscription} redriven${left}`;
+  if (redriven === 0 && msgIds.length > 0) {
+    throw new CliError(exitCode.notFound, `${subscription} has no such dead letters`);
+  }
+  const letters = redriven === 1 ? 'dead letter' : 'dead letters';
+  const sentence = `${count(redriven)} ${letters} of ${subscription} redriven${left}`;
   await session.out.done(sentence, subscription, { subscription, ...reply });
   return exitOf(reply, trial, msgIds.length);
 }
@@ -62,6 +66,5 @@ function exitOf(
       fix: 'the others stay where they are: hence message browse --dead shows them',
     });
   }
-  if (asked === 0 || redriven === asked) return exitCode.ok;
-  return redriven === 0 ? exitCode.notFound : exitCode.partly;
+  return asked === 0 || redriven === asked ? exitCode.ok : exitCode.partly;
 }

@@ -6,6 +6,7 @@ import { CliError, errorText, usage } from '../errors.ts';
 import { type ExitCode, exitCode } from '../exit-code.ts';
 import { count, span } from '../format.ts';
 import { duration } from '../globals.ts';
+import { allowLoss, mayLose } from '../loss.ts';
 import { act, type Call, type Session } from '../session.ts';
 
 export function addRemoval(parent: Command): void {
@@ -24,7 +25,7 @@ export function addRemoval(parent: Command): void {
         .default('waiting'),
     )
     .option('--older-than <time>', 'only what came longer ago: 1h, 7d', duration)
-    .option('--allow-data-loss', 'with --yes: do it without a person who types the name')
+    .option(...allowLoss)
     .addHelpText(
       'after',
       examples([
@@ -95,17 +96,4 @@ function lossOf(view: QueueView, state: PurgeState, olderThanMs: number | undefi
   const all = `${count(view[state])} ${state} messages of ${subscription}`;
   if (olderThanMs === undefined) return `${all} would be lost for good`;
   return `Of ${all} those older than ${span(olderThanMs)} would be lost for good`;
-}
-
-/** A person types the name; a program gives both flags. */
-async function mayLose(
-  session: Session,
-  loss: string,
-  name: string,
-  allowed: boolean,
-): Promise<boolean> {
-  if (session.flags.yes === true && (allowed || session.interactive)) return true;
-  if (!session.interactive) throw usage(`${loss}: this needs --yes and --allow-data-loss`);
-  const { ask } = await import('../prompt.ts');
-  return (await ask(`${loss}. Type ${name} to go on: `)).trim() === name;
 }

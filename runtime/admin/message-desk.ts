@@ -30,12 +30,15 @@ export class MessageDesk implements MessagesPort {
     const topic = normaliseTopic(message.topic);
     const rules = this.#options.topic(topic);
     if (rules?.enabled === false) throw new Fault('conflict', `Topic ${topic} is disabled`);
-    const { data, cid, contentType, expiration, priority = rules?.priority, ...rest } = message;
+    const { data, cid, contentType, expiration, ...rest } = message;
+    const { priority = rules?.priority } = message;
+    // As for what programs publish (Zato 4.x).
+    const { correlId = cid } = message;
     const expirationMs =
       expiration === undefined ? rules?.expirationMs : Math.ceil(parseDuration(expiration));
     const { msgId, queues, duplicate } = await this.#options.broker.publish({
       ...rest,
-      ...{ topic, data, cid, contentType, publisher: operatorName },
+      ...{ topic, data, cid, correlId, contentType, publisher: operatorName },
       ...(priority === undefined ? {} : { priority }),
       ...(expirationMs === undefined ? {} : { expirationMs }),
       ...(rules === undefined ? { counted: false } : {}),

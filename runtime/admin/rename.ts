@@ -2,6 +2,7 @@ import { type Definition, keptName } from '../config/definition.ts';
 import type { Change } from '../config/plan.ts';
 import type { DefinitionStore } from '../config/store.ts';
 import { Fault } from '../core/fault.ts';
+import { renamedTopic, type TopicSpec } from '../pubsub/topic-definition.ts';
 import type { RenameReport } from './api.ts';
 
 /** Nothing but patterns of topics names these. */
@@ -31,9 +32,10 @@ export async function renameDefinition(
   if (!old) throw new Fault('not-found', `No such ${noun}: ${from}`);
   const name = keptName(type, to);
   if (name === old.name) throw new Fault('bad-request', `${noun} ${name} has that name already`);
+  const spec = noun === 'topic' ? renamedTopic(old.spec as TopicSpec, old.name, name) : old.spec;
   const changes = await store.change([
     { action: 'delete', type: noun, name: old.name, ifRevision: old.revision },
-    { action: 'put', type: noun, name, spec: old.spec, ifRevision: 'absent' },
+    { action: 'put', type: noun, name, spec, ifRevision: 'absent' },
     ...(noun === 'topic' ? followers(store, old.name, name) : []),
   ]);
   return { revision: store.revision, name, changes };

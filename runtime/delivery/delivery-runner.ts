@@ -178,8 +178,11 @@ export class DeliveryRunner {
    * says whether something came in the meantime.
    */
   async #ended(subKey: string, end: DrainEnd): Promise<void> {
-    const { broker, queues } = this.#options;
+    const { broker, queues, subscriptions } = this.#options;
     if (end.kind === 'rest') {
+      // Whose subscription was deleted has nothing to rest for, and would be woken for ever.
+      const gone = subscriptions.get(subKey) === undefined;
+      if (gone && (await broker.rest(subKey)).asleep) return;
       await broker.rest(subKey, { until: Date.now() + end.ms });
       return;
     }
@@ -203,7 +206,6 @@ function parts(options: DeliveryRunnerOptions, tells: Told): DrainParts {
   return {
     broker,
     subscriptions,
-    log,
     told: tells,
     targetOf: (subscription) => (subscription.service === undefined ? http : service),
     gates: new Gates({

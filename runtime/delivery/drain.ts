@@ -1,4 +1,4 @@
-import type { Logger } from '../log/logger.ts';
+import { background } from '../core/background.ts';
 import type { Delivery } from '../pubsub/message.ts';
 import { Running } from './attempt.ts';
 import type { Gate, Gates } from './gates.ts';
@@ -20,7 +20,6 @@ export interface DrainParts {
   readonly targetOf: (subscription: DeliverySubscription) => Target;
   readonly gates: Gates;
   readonly marks: Marks;
-  readonly log: Logger;
   readonly told: Told;
   /** Of a lease; it is renewed while the delivery runs. */
   readonly leaseMs: number;
@@ -154,7 +153,7 @@ export class Drain {
   }
 
   async #refill(subscription: DeliverySubscription): Promise<DrainEnd | undefined> {
-    if (await this.#sliceOver()) return { kind: 'again' };
+    if (this.#ahead === undefined && (await this.#sliceOver())) return { kind: 'again' };
     if (!this.#parts.targetOf(subscription).ready(subscription)) {
       return { kind: 'rest', ms: absentRestMs };
     }
@@ -170,7 +169,12 @@ export class Drain {
     this.#pollMs = firstPollMs;
     this.#verdicts.probing = probe ? first.token : undefined;
     // Redis finds the next ones while these are delivered.
-    if (room > this.#places && taken.length === room) this.#ahead = this.#take(subscription, room);
+    const goesOn = room > this.#places && taken.length === room;
+    if (goesOn && performance.now() < this.#sliceEnd) {
+      this.#ahead = this.#take(subscription, room);
+      // Its failure is told where it is awaited.
+      background(this.#ahead, () => {});
+    }
     this.#buffer.push(...taken);
     await this.#suspect(first);
     return subscription.ordered ? await this.#inTurn(first) : undefined;

@@ -20,7 +20,7 @@ const failuresToOpen = 5;
 const defaultResetMs = 30_000;
 const maxClosedMs = 10 * 60_000;
 /** An endpoint that asks for longer is taken for mistaken. */
-const maxAskedMs = 24 * 3_600_000;
+export const maxAskedMs = 24 * 3_600_000;
 /** What other processes did is seen within. */
 const freshMs = 250;
 const otherProbeMs = 2_000;

@@ -97,7 +97,7 @@ function outcomeOf({ status, headers }: PushReply): Outcome {
     kind: 'failed',
     error,
     endpoint: true,
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs, forAll: true }),
   };
 }
 

@@ -16,6 +16,8 @@ export interface Failed {
   readonly error: string;
   /** The next try not before. */
   readonly retryAfterMs?: number;
+  /** That holds for whatever else is sent there. */
+  readonly forAll?: boolean;
   /** Any other message would have failed too, as far as one can tell. */
   readonly endpoint: boolean;
   /** The other side refused this very message: a few tries, whatever the subscription allows. */

@@ -1,4 +1,4 @@
-import type { Delivery, Depth, Lease, MessageState, QueuedMessage } from '../pubsub/message.ts';
+import type { Delivery, Lease, MessageState, QueuedMessage } from '../pubsub/message.ts';
 
 export type Settled = 'waiting' | 'delayed' | 'dead' | 'gone';
 
@@ -40,7 +40,6 @@ export interface DeliveryBroker {
 
 /** Of the broker, what redriving needs. */
 export interface RedriveBroker {
-  depth(subKeys: readonly string[]): Promise<readonly Depth[]>;
   browse: DeliveryBroker['browse'];
   find(msgId: string): Promise<readonly QueuedMessage[]>;
   redrive(

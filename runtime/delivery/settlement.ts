@@ -19,6 +19,7 @@ interface Pending {
 /** Redis may be restarting: what was delivered should not be delivered again for that. */
 const retryWaitsMs = [100, 400, 1_000, 2_000, 4_000, 4_000];
 const most = 500;
+const momentMs = 4;
 
 /** Tells the broker how deliveries ended: what ends together is told together. */
 export class Settlement {
@@ -27,6 +28,8 @@ export class Settlement {
   #acks: Lease[] = [];
   #rejections: Pending[] = [];
   #flushing: Promise<void> | undefined;
+  #awaited = false;
+  #now: () => void = () => {};
 
   constructor(options: SettlementOptions) {
     this.#options = options;
@@ -44,9 +47,24 @@ export class Settlement {
     });
   }
 
+  /** Ends at once when somebody waits for it. */
+  #moment(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, momentMs);
+      this.#now = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (this.#awaited) setImmediate(this.#now);
+    });
+  }
+
   /** Everything told so far has reached Redis, or never will. */
   async flushed(): Promise<void> {
+    this.#awaited = true;
+    this.#now();
     while (this.#flushing !== undefined) await this.#flushing;
+    this.#awaited = false;
   }
 
   /** Nothing is tried again from now on. */
@@ -61,8 +79,8 @@ export class Settlement {
   }
 
   async #flush(): Promise<void> {
-    // What ends in this turn of the event loop goes along.
-    await new Promise((resolve) => setImmediate(resolve));
+    // What ends in these moments goes along.
+    await this.#moment();
     while (this.#acks.length > 0 || this.#rejections.length > 0) {
       const acks = this.#acks.splice(0, most);
       const rejections = this.#rejections.splice(0, most);

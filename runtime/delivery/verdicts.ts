@@ -1,5 +1,5 @@
 import type { Ended, Running } from './attempt.ts';
-import type { Gates } from './gates.ts';
+import { type Gates, maxAskedMs } from './gates.ts';
 import type { Marks } from './marks.ts';
 import type { Failed } from './outcome.ts';
 import type { DeliveryNote, Rejection, Settled } from './ports.ts';
@@ -83,7 +83,7 @@ export class Verdicts {
     const { delivery, subscription } = running;
     const dead = failed.refused && delivery.failures + 1 >= refusedTries;
     const scheduledMs = retryDelayMs(subscription.retryMs, delivery.failures);
-    const delayMs = Math.max(scheduledMs, failed.retryAfterMs ?? 0);
+    const delayMs = Math.max(scheduledMs, Math.min(failed.retryAfterMs ?? 0, maxAskedMs));
     const rejection: Rejection = {
       delayMs,
       reason: failed.error,
@@ -112,7 +112,7 @@ export class Verdicts {
 
   async #judge(running: Running, failed: Failed, probe: boolean): Promise<void> {
     const gate = this.#gate(running);
-    if (failed.retryAfterMs !== undefined) {
+    if (failed.retryAfterMs !== undefined && failed.forAll) {
       await gate.hold(failed.retryAfterMs);
       this.#rest(failed.retryAfterMs);
     }
@@ -175,7 +175,8 @@ export class Verdicts {
       attempt: delivery.failures + 1,
       error,
     };
-    told.note(noteOf(running, 'attempt', { ok: false, error, delayMs }));
+    const again = settled === 'dead' ? {} : { delayMs };
+    told.note(noteOf(running, 'attempt', { ok: false, error, ...again }));
     if (settled !== 'dead') {
       told.failed({ ...facts, delayMs });
       return;

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { withDeadline } from '../core/deadline.ts';
 import { Fault } from '../core/fault.ts';
 import { defaultKeep, journeyKey } from './journey.ts';
-import type { KeptStep } from './step.ts';
+import type { KeptStep, StepKind } from './step.ts';
 
 export interface JourneyReaderOptions {
   /** Commands that end within seconds: role 'command'. */
@@ -135,7 +135,7 @@ class Search {
   }
 
   result(): FoundJourney | undefined {
-    const all = [...this.#found.values()].flat().sort((one, other) => one.at - other.at);
+    const all = [...this.#found.values()].flat().sort(asItWent);
     const [first] = all;
     if (first === undefined) return undefined;
     const until = Math.max(...[...this.#found.keys()].map(timeOf));
@@ -151,6 +151,20 @@ class Search {
       dropped,
     };
   }
+}
+
+/** Each of these may hold those after it. */
+const holders: readonly StepKind[] = ['channel', 'attempt', 'delivered', 'invoke'];
+
+/** Of what began in the same millisecond, the longer holds the shorter. */
+function asItWent(one: KeptStep, other: KeptStep): number {
+  return one.at - other.at || (other.ms ?? -1) - (one.ms ?? -1) || placeOf(one) - placeOf(other);
+}
+
+/** A moment holds nothing. */
+function placeOf({ kind, ms }: KeptStep): number {
+  const place = ms === undefined ? -1 : holders.indexOf(kind);
+  return place < 0 ? holders.length : place;
 }
 
 /** Another version may have written it: what does not read is left out. */

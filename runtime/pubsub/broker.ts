@@ -57,8 +57,6 @@ export class Broker {
   readonly #keeper: Keeper;
   #subscriptions: readonly Subscription[] = [];
   #revision = '0';
-  #asked = 0;
-  #answered = 0;
   #refreshing: Promise<void> | undefined;
   #reading: Promise<void> = Promise.resolve();
 

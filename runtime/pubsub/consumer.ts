@@ -1,7 +1,7 @@
 import { Fault } from '../core/fault.ts';
 import { type Limits, maxTake } from './limits.ts';
-import { ackScript, extendScript, rejectScript, takeScript } from './lua/consume.ts';
-import type { Delivery, Lease } from './message.ts';
+import { ackScript, extendScript, mostExpired, rejectScript, takeScript } from './lua/consume.ts';
+import type { Delivery, Lease, Message } from './message.ts';
 import { seqOf } from './message-id.ts';
 import { decodeRecord } from './record.ts';
 import type { RedisStore } from './redis-store.ts';
@@ -130,19 +130,24 @@ export class Consumer {
     }
     if (isChoosy(options)) return await this.#takeSome(subKey, { ...options, max, leaseMs });
     const askedAt = Date.now();
-    const [, ...flat] = await this.#store.askBuffers(
-      takeScript,
-      subKey,
-      max,
-      maxBytes,
-      leaseMs,
-      options.maxDeliveries ?? defaultMaxDeliveries,
-      options.maxInflight ?? 1_000,
-      this.#limits.maxDead,
-    );
+    const ask = () =>
+      this.#store.askBuffers(
+        takeScript,
+        subKey,
+        max,
+        maxBytes,
+        leaseMs,
+        options.maxDeliveries ?? defaultMaxDeliveries,
+        options.maxInflight ?? 1_000,
+        this.#limits.maxDead,
+      );
+    let [expired, ...flat] = await ask();
+    // Behind so many that expired there may be others.
+    while (flat.length === 0 && Number(expired) >= mostExpired) [expired, ...flat] = await ask();
     const taken: Delivery[] = [];
-    for (let at = 0; at + 4 < flat.length; at += 5) {
-      taken.push(deliveryOf(subKey, flat.slice(at, at + 5), askedAt + leaseMs));
+    for (let at = 0; at + 2 < flat.length; at += 3) {
+      const lease = { subKey, leasedUntil: askedAt + leaseMs, ...leaseOf(flat[at + 1]) };
+      taken.push({ ...lease, message: messageOf(flat[at], flat[at + 2]) });
     }
     return await this.#withoutForbidden(subKey, taken);
   }
@@ -181,17 +186,16 @@ export class Consumer {
   }
 }
 
-function deliveryOf(subKey: string, fields: readonly unknown[], leasedUntil: number): Delivery {
-  const [seq, token, deliveries, failures, record] = fields;
+/** A number is the token of a first delivery. */
+function leaseOf(facts: unknown): Pick<Delivery, 'token' | 'deliveries' | 'failures'> {
+  if (typeof facts === 'number') return { token: String(facts), deliveries: 1, failures: 0 };
+  const [token = '', deliveries, failures] = String(facts).split('|');
+  return { token, deliveries: Number(deliveries), failures: Number(failures) };
+}
+
+function messageOf(seq: unknown, record: unknown): Message {
   if (!Buffer.isBuffer(record)) throw new Fault('internal', 'Internal error');
-  return {
-    subKey,
-    message: decodeRecord(Number(String(seq)), record),
-    token: String(token),
-    deliveries: Number(deliveries),
-    failures: Number(failures),
-    leasedUntil,
-  };
+  return decodeRecord(Number(seq), record);
 }
 
 function finite(leaseMs: number): number {

@@ -48,14 +48,15 @@ export class Keeper {
   async tend(): Promise<number> {
     let expired = 0;
     for (;;) {
-      const [looked, gone, ...waiting] = await this.#store.ask(
+      const [more, gone, ...waiting] = await this.#store.ask(
         tendScript,
         this.#limits.maxDead,
         tendChunk,
       );
       expired += Number(gone);
       await this.wake(waiting.map(String));
-      if (Number(looked) < tendChunk) return expired;
+      if (more !== 1) return expired;
+      await breathe();
     }
   }
 

@@ -2,7 +2,7 @@
 export interface MessageKey {
   /** µs since 1970 by Redis' clock. */
   readonly receivedUs: number;
-  /** 16 bits that make ids of two Redis differ. */
+  /** 16 bits that each publishing process draws for itself. */
   readonly salt: number;
   readonly seq: number;
 }

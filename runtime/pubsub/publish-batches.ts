@@ -36,7 +36,9 @@ export interface BatchOptions {
 }
 
 /** One script at most so many: small enough that Redis works on one while the next is made. */
-const mostParcels = 32;
+const mostParcels = 16;
+/** While Redis has nothing to do for us it gets so many at once. */
+const idleParcels = 8;
 const mostBytes = 65_536;
 /** Entries in queues that one script writes, but for a single publication's. */
 const mostEntries = 256;
@@ -46,6 +48,8 @@ export class PublishBatches {
   readonly #options: BatchOptions;
   #waiting: Waiting[] = [];
   #scheduled = false;
+  /** Scripts without an answer. */
+  #underWay = 0;
 
   constructor(options: BatchOptions) {
     this.#options = options;
@@ -55,7 +59,8 @@ export class PublishBatches {
   add(parcel: Parcel): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ parcel, resolve, reject });
-      if (this.#waiting.length >= mostParcels) this.#flush();
+      const most = this.#underWay === 0 ? idleParcels : mostParcels;
+      if (this.#waiting.length >= most) this.#flush();
       else if (!this.#scheduled) {
         this.#scheduled = true;
         setImmediate(() => {
@@ -92,6 +97,7 @@ export class PublishBatches {
     const { waiting } = batch;
     if (waiting.length === 0) return;
     const { store, limits, salt, onWake } = this.#options;
+    this.#underWay++;
     try {
       const args = batch.arguments(salt, limits);
       const [outcome, us, woken, ...rest] = await store.ask(publishScript, ...args);
@@ -106,6 +112,8 @@ export class PublishBatches {
       }
     } catch (error) {
       for (const { reject } of waiting) reject(error);
+    } finally {
+      this.#underWay--;
     }
   }
 }

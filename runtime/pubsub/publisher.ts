@@ -45,9 +45,23 @@ export class Publisher {
       const reply = outcome[0] === 'wide' ? await this.#fanOut(parcel) : outcome;
       if (reply[0] !== 'stale') return this.#outcome(reply, publication);
       await this.#options.refresh();
+      if (tries > 0) await this.#refuseLoss();
     }
     throw new Fault('unavailable', 'The definitions change too fast to publish now', {
       retryAfterMs: 1_000,
+    });
+  }
+
+  /** An emptied Redis knows no subscription: what is published there would reach nobody. */
+  async #refuseLoss(): Promise<void> {
+    const { routes } = this.#options.routes();
+    const { redis, prefix } = this.#store;
+    const revision = Number(await this.#store.within(redis.get(`${prefix}revision`)));
+    // Read after ours, and lower.
+    if (revision >= routes.revision) return;
+    throw new Fault('unavailable', 'Redis has lost definitions: nothing is published', {
+      details: { reason: 'definitions lost' },
+      retryAfterMs: 5_000,
     });
   }
 

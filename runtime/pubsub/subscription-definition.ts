@@ -52,7 +52,8 @@ const defaultConcurrency = 10;
 
 const schema: z.ZodType<SubscriptionSpec> = z
   .strictObject({
-    topics: topicTexts.refine((topics) => topics.length > 0, { error: 'name at least one topic' }),
+    // None: its client has left every topic, and may come back.
+    topics: topicTexts,
     security: otherName.optional(),
     delivery: z.enum(['pull', 'push']).optional(),
     service: otherName.optional(),
@@ -137,6 +138,9 @@ function targetsOf({ service, outgoing }: Targets): readonly string[] {
 function problemsOf(spec: SubscriptionSpec): readonly (readonly [string, string])[] {
   const targets = targetsOf(spec).length;
   const problems: (readonly [string, string])[] = [];
+  if (spec.delivery === 'push' && spec.topics.length === 0) {
+    problems.push(['topics', 'name at least one topic']);
+  }
   if (spec.delivery === 'push' && targets !== 1) {
     problems.push(['delivery', 'push needs a service or an outgoing connection, one of them']);
   }

@@ -15,9 +15,12 @@ export interface TopicSpec {
   readonly expiration?: string | number | undefined;
   /** Of a message that does not say so itself: 0-9, 9 comes first. */
   readonly priority?: number | undefined;
+  /** Names it had: who may subscribe to it now has what was queued under them. */
+  readonly formerly?: readonly string[] | undefined;
 }
 
 const maxBytes = 8 * 1_048_576;
+const mostFormer = 20;
 
 const schema: z.ZodType<TopicSpec> = z.strictObject({
   description: z.string().max(1_000).optional(),
@@ -28,11 +31,30 @@ const schema: z.ZodType<TopicSpec> = z.strictObject({
     .optional(),
   expiration: durationBetween('1ms', '3650d').optional(),
   priority: z.int().min(0).max(9).optional(),
+  formerly: z.array(z.string().min(1).max(200)).max(mostFormer).optional(),
 });
 
 /** Topics, as the store of definitions wants its types described. */
 export function topicType() {
   return { type: 'topic', section: 'topics', schema, name: topicName };
+}
+
+/** The topic under another name. */
+export function renamedTopic(spec: TopicSpec, from: string, to: string): TopicSpec {
+  const names = [...(spec.formerly ?? []), from].filter((name) => name !== to);
+  return { ...spec, formerly: names.slice(-mostFormer) };
+}
+
+/** What renamed topics are called now, by the names they had and no other topic has. */
+export function namesNow(
+  topics: readonly { readonly name: string; readonly spec: TopicSpec }[],
+): ReadonlyMap<string, string> {
+  const taken = new Set(topics.map(({ name }) => name));
+  return new Map(
+    topics.flatMap(({ name, spec }) =>
+      (spec.formerly ?? []).filter((one) => !taken.has(one)).map((one) => [one, name] as const),
+    ),
+  );
 }
 
 /** What messages of a topic must keep to, and get where they do not say it themselves. */

@@ -10,6 +10,8 @@ export interface ClientSubscriptionsOptions {
   readonly store: DefinitionStore;
   readonly types: DefinitionTypes;
   readonly routes: () => RouteTable;
+  /** Empties the queue of a client that has left every topic. */
+  readonly purge: (subKey: string) => Promise<unknown>;
 }
 
 /** An edit that met another one is made again, so often. */
@@ -57,14 +59,13 @@ export class ClientSubscriptions implements SubscriptionsPort {
 
   unsubscribe(security: string, topic: string): Promise<void> {
     return this.#edit(async () => {
-      const { store, types } = this.#options;
+      const { store, types, purge } = this.#options;
       const found = this.#of(security);
       if (!found?.spec.topics.includes(topic)) return;
       const { name, revision, spec } = found;
       const topics = spec.topics.filter((one) => one !== topic);
-      const ifRevision = { ifRevision: revision };
-      if (topics.length === 0) await store.delete(types.subscription.type, name, ifRevision);
-      else await store.patch(types.subscription.type, name, { topics }, ifRevision);
+      await store.patch(types.subscription.type, name, { topics }, { ifRevision: revision });
+      if (topics.length === 0) await purge(subKeyOf(spec));
     });
   }
 

@@ -26,11 +26,15 @@ export interface ControlMessagesOptions {
   readonly redis: Redis;
   readonly subscriber: () => Redis;
   readonly redactor: Redactor;
+  /** Undefined until the first deploy is done. */
+  readonly isDeployed: () => ((service: string) => boolean) | undefined;
   readonly log: Logger;
 }
 
 /** Queues without a subscription are looked for now and then: their process may have died before it dropped them. */
 const sweepMs = 10 * 60_000;
+/** What had begun before a topic or a subscription was deleted may leave a mark for it within. */
+const lateMs = 5_000;
 
 /** Topics, queues and schedules as operators see them, and the order that the control process keeps in them. */
 export class ControlMessages {
@@ -42,6 +46,7 @@ export class ControlMessages {
   readonly #messaging: Messaging;
   readonly #journey: Journey;
   readonly #timer: NodeJS.Timeout;
+  readonly #late = new Set<NodeJS.Timeout>();
   #waking: Promise<DeliveryQueues> | undefined;
   #schedules: Promise<Schedules> | undefined;
 
@@ -89,6 +94,7 @@ export class ControlMessages {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    for (const timer of this.#late) clearTimeout(timer);
     this.#messaging.close();
     const [queues, schedules] = await Promise.all([
       this.#waking?.catch(() => undefined),
@@ -124,12 +130,10 @@ export class ControlMessages {
   }
 
   #tidy(changes: readonly DefinitionChange[]): void {
-    const { types, log } = this.#options;
+    const { types } = this.#options;
     const of = (type: string) => changes.filter((change) => change.type === type);
     const gone = of(types.topic.type).filter(({ after }) => !after);
-    background(this.#messaging.broker.forgetTopics(gone.map(({ name }) => name)), (error) =>
-      log.warn('counters of deleted topics are left', { error }),
-    );
+    if (gone.length > 0) this.#forget(gone.map(({ name }) => name));
     for (const { before, after } of of(types.subscription.type)) this.#settle(before, after);
     if (of(types.schedule.type).length > 0 && this.#schedules) {
       background(
@@ -139,30 +143,67 @@ export class ControlMessages {
     }
   }
 
+  #forget(topics: readonly string[]): void {
+    const { store, types, log } = this.#options;
+    const forget = () => {
+      const gone = topics.filter((topic) => !store.get(types.topic, topic));
+      background(this.#messaging.broker.forgetTopics(gone), (error) =>
+        log.warn('counters of deleted topics are left', { error }),
+      );
+    };
+    forget();
+    this.#later(forget);
+  }
+
   /** A queue goes with its subscription; a delivery that was resumed or changed goes on at once. */
   #settle(before: DefinitionChange['before'], after: DefinitionChange['after']): void {
     const { broker, routes } = this.#messaging;
     const old = before?.spec as SubscriptionSpec | undefined;
     const now = after?.spec as SubscriptionSpec | undefined;
     if (old?.subKey !== undefined && !routes.get(old.subKey)) {
-      background(broker.drop(old.subKey), (error) => {
-        this.#options.log.warn('a queue is left to the next sweep', {
-          subscription: before?.name,
-          error,
+      const { subKey } = old;
+      const drop = () =>
+        background(broker.drop(subKey), (error) => {
+          this.#options.log.warn('a queue is left to the next sweep', {
+            subscription: before?.name,
+            error,
+          });
         });
-      });
+      drop();
+      this.#later(drop);
     } else if (now?.subKey !== undefined && now.delivery === 'push') {
       background(broker.wake([now.subKey]), () => {});
     }
   }
 
+  #later(act: () => void): void {
+    const timer = setTimeout(() => {
+      this.#late.delete(timer);
+      act();
+    }, lateMs);
+    this.#late.add(timer);
+  }
+
   #sweep(): void {
     const { log } = this.#options;
-    background(
-      this.#messaging.broker.sweepOrphans().then((orphans) => {
-        if (orphans.length > 0) log.warn('queues without a subscription dropped', { orphans });
-      }),
-      (error) => log.debug('queues not swept', { error }),
-    );
+    background(this.#dropUnowned(), (error) => log.debug('queues not swept', { error }));
+  }
+
+  async #dropUnowned(): Promise<void> {
+    const { log } = this.#options;
+    const { broker } = this.#messaging;
+    const orphans = await broker.sweepOrphans();
+    if (orphans.length > 0) log.warn('queues without a subscription dropped', { orphans });
+    const isDeployed = this.#options.isDeployed();
+    if (!isDeployed) return;
+    const unowned = broker
+      .subscriptions()
+      .filter(({ facts: { service } }) => service !== undefined && !isDeployed(service));
+    const depths = await broker.depth(unowned.map(({ subKey }) => subKey));
+    for (const [n, { subKey }] of unowned.entries()) {
+      const { waiting = 0, leased = 0, delayed = 0, dead = 0 } = depths[n] ?? {};
+      // What waits for a service may be wanted when it comes back.
+      if (waiting + leased + delayed + dead === 0) await broker.unsubscribe(subKey);
+    }
   }
 }

@@ -89,6 +89,7 @@ export class ControlRoom {
         dataDir: settings.dataDir,
         standins: this.#standins.urls(),
         workers: settings.workers,
+        restSubscribe: settings.restSubscribe,
       }),
       join: (worker) => this.#fleet.join(worker),
     });
@@ -187,6 +188,11 @@ export class ControlRoom {
     this.#messages = new ControlMessages({
       ...{ store, types, redis: this.#redis.command, redactor: this.#redactor, log: this.#log },
       subscriber: () => connectRedis(this.#redis.target, 'subscriber', () => {}),
+      isDeployed: () => {
+        if (!this.#deployed) return undefined;
+        const names = new Set(this.#deployer.services().map(({ name }) => name));
+        return (service) => names.has(service);
+      },
     });
     await this.#staff.setUp(first);
     await this.#fleet.join(first);

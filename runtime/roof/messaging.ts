@@ -9,6 +9,7 @@ import { Permissions } from '../pubsub/permissions.ts';
 import { RouteFeed } from '../pubsub/route-feed.ts';
 import type { RouteTable, SubscriptionChange, SubscriptionRoute } from '../pubsub/route-table.ts';
 import { defaultLease, type SubscriptionSpec } from '../pubsub/subscription-definition.ts';
+import { namesNow } from '../pubsub/topic-definition.ts';
 import type { DefinitionTypes } from './definition-types.ts';
 
 export interface MessagingOptions {
@@ -29,6 +30,8 @@ export class Messaging {
   readonly #feed: RouteFeed;
   readonly permissions = new Permissions();
   readonly #log: Logger;
+  /** Of renamed topics. */
+  #namesNow: ReadonlyMap<string, string> = new Map();
   #timer: NodeJS.Timeout | undefined;
   #tending = false;
   #down = false;
@@ -37,20 +40,25 @@ export class Messaging {
   constructor(options: MessagingOptions) {
     const { store, types, log } = options;
     this.#log = log;
-    const { subscription, permission } = types;
+    const { subscription, permission, topic } = types;
     const feed = new RouteFeed({
       revision: () => store.revision,
       refresh: () => store.refresh(),
     });
     this.#feed = feed;
     const permit = () => this.permissions.update(store.list(permission), store.list(subscription));
+    const nameTopics = () => {
+      this.#namesNow = namesNow(store.list(topic));
+    };
     feed.load(store.list(subscription));
     permit();
+    nameTopics();
     store.onChange((changes) => {
       const subscriptions = changes.filter(({ type }) => type === subscription.type);
       feed.change(subscriptions as readonly SubscriptionChange[]);
       if (subscriptions.length > 0 || changes.some(({ type }) => type === permission.type))
         permit();
+      if (changes.some(({ type }) => type === topic.type)) nameTopics();
     });
     this.broker = new Broker({
       redis: options.redis,
@@ -58,11 +66,18 @@ export class Messaging {
       source: feed,
       log,
       onWake: options.onWake ?? (() => {}),
-      mayReceive: (subKey, topic) => {
+      mayReceive: (subKey, name) => {
         const security = feed.routes.get(subKey)?.definition?.spec.security;
-        return security === undefined || this.permissions.may(security, 'subscribe', topic);
+        return security === undefined || this.#mayReceive(security, name);
       },
     });
+  }
+
+  /** What was queued before its topic was renamed is for those who may have it under the new name. */
+  #mayReceive(security: string, topic: string): boolean {
+    if (this.permissions.may(security, 'subscribe', topic)) return true;
+    const name = this.#namesNow.get(topic);
+    return name !== undefined && this.permissions.may(security, 'subscribe', name);
   }
 
   get routes(): RouteTable {
@@ -99,21 +114,24 @@ export class Messaging {
 
 /** Turns a push subscription into what its delivery wants; undefined for one that is read. */
 export function deliveries(types: DefinitionTypes) {
-  const known = new WeakMap<SubscriptionSpec, DeliverySubscription>();
+  const known = new WeakMap<SubscriptionRoute, DeliverySubscription | undefined>();
   return (route: SubscriptionRoute | undefined): DeliverySubscription | undefined => {
     if (!route?.push) return undefined;
-    const { subKey, definition, facts } = route;
-    if (definition) {
-      const { name, spec } = definition;
-      const view = known.get(spec) ?? deliveryOf(subKey, name, spec);
-      known.set(spec, view);
-      return view;
-    }
-    const service = facts?.['service'];
-    if (service === undefined) return undefined;
-    // The queue of a service itself has the defaults of a subscription.
-    return deliveryOf(subKey, service, types.subscription.schema.parse({ topics: ['*'], service }));
+    if (!known.has(route)) known.set(route, viewOf(types, route));
+    return known.get(route);
   };
+}
+
+function viewOf(
+  types: DefinitionTypes,
+  route: SubscriptionRoute,
+): DeliverySubscription | undefined {
+  const { subKey, definition, facts } = route;
+  if (definition) return deliveryOf(subKey, definition.name, definition.spec);
+  const service = facts?.['service'];
+  if (service === undefined) return undefined;
+  // The queue of a service itself has the defaults of a subscription.
+  return deliveryOf(subKey, service, types.subscription.schema.parse({ topics: ['*'], service }));
 }
 
 function deliveryOf(subKey: string, name: string, spec: SubscriptionSpec): DeliverySubscription {

@@ -10,6 +10,8 @@ export interface WorkerSetup {
   readonly standins: Readonly<Record<string, string>>;
   /** How many serve: each has its share of an outgoing connection's pool. */
   readonly workers: number;
+  /** Whether REST clients may subscribe and unsubscribe themselves. */
+  readonly restSubscribe: boolean;
 }
 
 /** On a worker's command line, as JSON: what it needs before it can be told anything. */

@@ -44,6 +44,8 @@ export interface Settings {
   readonly logLevel: Level;
   readonly logFormat: 'pretty' | 'json';
   readonly pollMs: number | undefined;
+  /** Whether REST clients may subscribe and unsubscribe themselves. */
+  readonly restSubscribe: boolean;
   /** How long calls may finish in at a stop. */
   readonly graceMs: number;
   /** A worker that says nothing for so long is replaced. */
@@ -107,10 +109,15 @@ export function settingsFrom(
       ['pretty', 'json'],
     ) as 'pretty' | 'json',
     pollMs,
+    restSubscribe: isOn('HENCE_REST_SUBSCRIBE', text('HENCE_REST_SUBSCRIBE')),
     graceMs: durationOf('HENCE_GRACE', text('HENCE_GRACE')) ?? defaults.graceMs,
     hangMs: durationOf('HENCE_HANG', text('HENCE_HANG')) ?? defaults.hangMs,
     loadMs: durationOf('HENCE_LOAD', text('HENCE_LOAD')) ?? defaults.loadMs,
   };
+}
+
+function isOn(name: string, given: string | undefined): boolean {
+  return oneOf(name, given ?? 'on', ['on', 'off']) === 'on';
 }
 
 function portOf(name: string, given: number | string | undefined, preset: number): PortWish {

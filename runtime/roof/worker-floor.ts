@@ -62,7 +62,8 @@ export class WorkerFloor {
   readonly #authenticator: Authenticator;
   readonly #kvdb: Kvdb;
   readonly #journey: Journey;
-  readonly #invoke: (call: Call) => Promise<Reply>;
+  /** Calls a service, and notes it where the call belongs to a journey. */
+  readonly invoke: (call: Call) => Promise<Reply>;
   readonly #connections: Redis[] = [];
   #messages: WorkerMessages | undefined;
   #queue: Promise<InvocationQueue> | undefined;
@@ -113,7 +114,7 @@ export class WorkerFloor {
       subscriptionsOf: (topic) => this.#subscriptionsOf(topic),
     });
     this.registry = new Registry(this.#ports(), (invoke) => this.#observed('invoke', invoke));
-    this.#invoke = this.#observed('invoke', (call) => this.registry.invoke(call));
+    this.invoke = this.#observed('invoke', (call) => this.registry.invoke(call));
     this.loader = new Loader({
       registry: this.registry,
       log,
@@ -221,7 +222,7 @@ export class WorkerFloor {
       redis: this.#connect('worker'),
       run: ({ service, input, cid, hops }) => {
         const call = { cid: cid || newCid(), service, input, rawRequest: input };
-        return this.#invoke(hops === undefined ? call : { ...call, hops });
+        return this.invoke(hops === undefined ? call : { ...call, hops });
       },
       log: this.#host.log,
     });
@@ -235,7 +236,7 @@ export class WorkerFloor {
       redis: this.#connect('worker'),
       commands: this.#connect('command'),
       run: ({ service, input, cid, timeoutMs }) =>
-        this.#invoke({ cid, service, input, rawRequest: input, timeoutMs }),
+        this.invoke({ cid, service, input, rawRequest: input, timeoutMs }),
       versionOf: (service) => this.registry.get(service)?.version,
       log: this.#host.log,
     });
@@ -249,11 +250,12 @@ export class WorkerFloor {
       types: this.#types,
       connect: (role) => this.#connect(role),
       registry: this.registry,
-      invoke: this.#invoke,
+      invoke: this.invoke,
       loader: this.loader,
       outgoing: this.outgoing,
       authenticator: this.#authenticator,
       journey: this.#journey,
+      restSubscribe: this.#setup.restSubscribe,
       log: this.#host.log,
     });
   }

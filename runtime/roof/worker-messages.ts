@@ -37,6 +37,8 @@ export interface WorkerMessagesOptions {
   readonly outgoing: OutgoingConnections;
   readonly authenticator: Authenticator;
   readonly journey: Journey;
+  /** Whether REST clients may subscribe and unsubscribe themselves. */
+  readonly restSubscribe: boolean;
   readonly log: Logger;
 }
 
@@ -66,7 +68,12 @@ export class WorkerMessages {
     const nameOf = (subKey: string) =>
       this.messaging.routes.get(subKey)?.definition?.name ?? subKey;
     this.#broker = observeBroker(this.messaging.broker, journey, nameOf);
-    this.#clients = new ClientSubscriptions({ store, types, routes: () => this.messaging.routes });
+    this.#clients = new ClientSubscriptions({
+      store,
+      types,
+      routes: () => this.messaging.routes,
+      purge: (subKey) => this.#broker.purge(subKey, { state: 'waiting' }),
+    });
     this.publisher = new ServicePublisher({
       broker: this.#broker,
       isService: (name) => registry.get(name) !== undefined,
@@ -78,6 +85,7 @@ export class WorkerMessages {
       topics: { get: (name) => this.#rulesOf(name) },
       subscriptions: this.#clients,
       authenticator: options.authenticator,
+      subscribeEnabled: options.restSubscribe,
       log,
     });
     this.messaging.start();

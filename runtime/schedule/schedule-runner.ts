@@ -188,6 +188,7 @@ export class ScheduleRunner {
         this.#options.run({ service, input, cid, schedule, timeoutMs }),
         timeoutMs + timeoutGraceMs,
         () => new Fault('timeout', `Service ${service} did not end in ${timeoutMs} ms`),
+        { holds: false },
       );
       return { payload: shown(payload) };
     } catch (error) {

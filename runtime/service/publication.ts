@@ -192,10 +192,7 @@ function wrong(target: string, name: string, wanted: string): Fault {
 type Present<T> = { [Key in keyof T]?: Exclude<T[Key], undefined> };
 
 function present<T extends object>(values: T): Present<T> {
-  const found: Present<T> = {};
-  for (const name in values) {
-    const value = values[name];
-    if (value !== undefined) found[name] = value as Exclude<typeof value, undefined>;
-  }
-  return found;
+  const found: { [Key in keyof T]?: T[Key] } = {};
+  for (const name in values) if (values[name] !== undefined) found[name] = values[name];
+  return found as Present<T>;
 }

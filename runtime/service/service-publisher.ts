@@ -53,11 +53,10 @@ export class ServicePublisher {
     const { target, targetIsService } = publication;
     const { broker, topic } = this.#options;
     if (!this.#means(target, targetIsService)) {
-      // The target goes along: leaving it out would cost as much as half of the rest.
-      return broker.publish({ ...topic(target), ...publication });
+      return broker.publish(messageOf(publication, topic(target)));
     }
     await this.#haveQueue(target);
-    const message = { ...publication, topic: serviceTopic(target), counted: false };
+    const message = messageOf(publication, { topic: serviceTopic(target), counted: false });
     const result = await broker.publish(message);
     if (result.queues > 0 || result.duplicate) return result;
     // Its queue went a moment ago, and this process had not heard: nothing was kept.
@@ -101,6 +100,28 @@ export class ServicePublisher {
     });
   }
 }
+
+/** Property by property: spreading both would cost as much as all the rest of a publication. */
+function messageOf(publication: ServicePublication, topic: TopicSettings): BrokerPublication {
+  const { data, contentType, cid, correlId, publisher, hops } = publication;
+  const given = { data, contentType, cid, correlId, publisher, hops };
+  const message: Mutable<BrokerPublication> = { topic: topic.topic, ...given };
+  const { priority = topic.priority, expirationMs = topic.expirationMs } = publication;
+  const { dataClass, inReplyTo, extClientId, pubTime, idempotencyKey } = publication;
+  const { maxSize, counted } = topic;
+  if (priority !== undefined) message.priority = priority;
+  if (expirationMs !== undefined) message.expirationMs = expirationMs;
+  if (dataClass !== undefined) message.dataClass = dataClass;
+  if (inReplyTo !== undefined) message.inReplyTo = inReplyTo;
+  if (extClientId !== undefined) message.extClientId = extClientId;
+  if (pubTime !== undefined) message.pubTime = pubTime;
+  if (idempotencyKey !== undefined) message.idempotencyKey = idempotencyKey;
+  if (maxSize !== undefined) message.maxSize = maxSize;
+  if (counted !== undefined) message.counted = counted;
+  return message;
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** Topic of a service's own queue (Zato 4.x). It keeps the case: names of services differ by it. */
 function serviceTopic(service: string): string {

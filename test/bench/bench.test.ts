@@ -32,6 +32,11 @@ function figuresIn(text: string): readonly string[] {
   );
 }
 
+/** A ratio is taken of the CPU time used, and of the time that went by. */
+function byBoth(name: string): readonly string[] {
+  return [`${name}, by CPU time`, `${name}, by the clock`];
+}
+
 describe('npm run bench', function () {
   this.timeout(60_000);
 
@@ -58,6 +63,26 @@ describe('npm run bench', function () {
         'helper of 20 services / one service',
         'helper edit: longest event-loop stall, median',
         'start with 20 services, warm cache',
+      ],
+    ],
+    [
+      'pubsub',
+      [
+        ...byBoth('publish / Queue.add, 16 in flight'),
+        ...byBoth('publish / Queue.add, 64 in flight'),
+        ...byBoth('fan-out to 10 / FlowProducer.addBulk'),
+        ...byBoth('fan-out to 10 / FlowProducer.add'),
+        ...byBoth('fan-out to 10 / 10 x Queue.add'),
+        ...byBoth('take and ack of 100 / next job, completed'),
+        ...byBoth('publish / Queue.add, 64 in flight, AOF always'),
+        ...byBoth('push to a service / a Worker, a job each'),
+        'bytes of Redis for a 200-byte message, 20,000',
+        'publish with 20,000 queued / with 1,000',
+        'take with 20,000 queued / with 1,000',
+        ...byBoth('REST publish / channel'),
+        'redelivery after a worker was killed, longest',
+        'Redis connections for 200 subscriptions',
+        'idle CPU with 200 subscriptions',
       ],
     ],
     [
@@ -91,7 +116,7 @@ describe('npm run bench', function () {
     const { code, text } = await bench('nonsense');
     expect([code, text]).to.deep.equal([
       2,
-      'error  No such group: nonsense (there are channel, deploy, redeploy, start)\n',
+      'error  No such group: nonsense (there are channel, deploy, pubsub, redeploy, start)\n',
     ]);
   });
 });

@@ -19,6 +19,8 @@ export interface Contender {
   /** Before each turn, and not measured: as if nothing had been done yet. */
   ready(): Promise<void>;
   turn(): Promise<void>;
+  /** After each turn, and not measured. */
+  after?(): Promise<void>;
 }
 
 export interface Match {
@@ -54,6 +56,10 @@ export class Meter {
     };
   }
 
+  ping(): Promise<unknown> {
+    return this.#redis.ping();
+  }
+
   async memory(): Promise<number> {
     return Number(parseInfo(await this.#redis.info('memory')).get('used_memory'));
   }
@@ -83,7 +89,9 @@ export async function contest(report: Report, meter: Meter, match: Match): Promi
   const costs: { ours: Cost; peer: Cost }[] = [];
   const cost = async (contender: Contender) => {
     await contender.ready();
-    return await meter.cost(contender.messages, () => contender.turn());
+    const measured = await meter.cost(contender.messages, () => contender.turn());
+    await contender.after?.();
+    return measured;
   };
   // The first round warms up.
   for (let round = report.quick ? 1 : 0; round <= rounds; round++) {

@@ -5,6 +5,8 @@ export interface LoadOrder {
   readonly port: number;
   readonly paths: readonly string[];
   readonly body: string;
+  /** More headers: `Name: value`. */
+  readonly headers?: readonly string[];
   /** What every reply has to end with. */
   readonly expected: string;
   readonly connections: number;
@@ -36,7 +38,7 @@ class Run {
 
   constructor(order: LoadOrder) {
     this.#order = order;
-    this.#requests = order.paths.map((path) => requestOf(path, order.body));
+    this.#requests = order.paths.map((path) => requestOf(path, order));
     this.#until = this.#startedAt + order.ms;
   }
 
@@ -87,12 +89,13 @@ class Run {
   }
 }
 
-function requestOf(path: string, body: string): Buffer {
+function requestOf(path: string, { body, headers = [] }: LoadOrder): Buffer {
   const head = [
     `POST ${path} HTTP/1.1`,
     'Host: 127.0.0.1',
     'Content-Type: application/json',
     `Content-Length: ${Buffer.byteLength(body)}`,
+    ...headers,
   ];
   return Buffer.from(`${head.join('\r\n')}\r\n\r\n${body}`);
 }

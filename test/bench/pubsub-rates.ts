@@ -7,13 +7,16 @@ import { dataOf, HenceSide } from './pubsub-side.ts';
 const data = dataOf(200);
 const fanQueues = 10;
 const peerPrefix = 'peer';
-/** Where the peer's own rate is highest. */
+/** More do not make it faster. */
 const peerPlaces = 64;
+/** So that Redis has work while a batch is looked at. */
+const takers = 2;
 
 /** Publishing, fan-out, taking and acknowledging, against BullMQ on the same Redis. */
 export async function measureRates(report: Report): Promise<void> {
   await onRedis([], async (rates) => {
-    for (const places of [1, 16, 64]) await rates.publish(report, places, '');
+    await rates.alone(report);
+    for (const places of [16, 64]) await rates.publish(report, places, '');
     await rates.fanOut(report);
     await rates.consume(report);
   });
@@ -64,9 +67,26 @@ class Rates {
     this.#parts = parts;
   }
 
+  /** One after the other each waits for a round trip, whoever makes it: that has no goal. */
+  async alone(report: Report): Promise<void> {
+    const { side, queue, meter } = this.#parts;
+    const messages = report.quick ? 200 : 5_000;
+    const rates: string[] = [];
+    for (const [what, turn] of [
+      ['publish', () => side.publish('bench.one', data, messages, 1)],
+      ['Queue.add', () => inFlight(messages, 1, () => queue.add('one', data))],
+      ['PING', () => inFlight(messages, 1, () => meter.ping())],
+    ] as const) {
+      await meter.cost(messages, turn);
+      const { perSecond } = await meter.cost(messages, turn);
+      rates.push(`${what} ${perSecond.toFixed(0)}/s`);
+    }
+    report.note(`one at a time: ${rates.join(', ')}`);
+  }
+
   async publish(report: Report, places: number, settings: string): Promise<void> {
     const { side, queue, meter } = this.#parts;
-    const messages = report.quick ? 200 : places === 1 ? 4_000 : 15_000;
+    const messages = report.quick ? 200 : 15_000;
     await contest(report, meter, {
       name: `publish / Queue.add, ${places} in flight${settings}`,
       atLeast: 2,
@@ -109,17 +129,17 @@ class Rates {
     try {
       await worker.waitUntilReady();
       await contest(report, meter, {
-        name: 'take + ack of 100 / next job + completed',
+        name: 'take and ack of 100 / next job, completed',
         atLeast: 8,
         rounds: report.quick ? 1 : 5,
-        against: `getNextJob and moveToCompleted, ${peerPlaces} in flight`,
+        against: `getNextJob and moveToCompleted; ${takers} and ${peerPlaces} at a time`,
         ours: {
           messages,
           ready: async () => {
             await side.clear();
             await side.publish('bench.one', data, messages, peerPlaces);
           },
-          turn: () => side.takeAndAck('one', messages, 100),
+          turn: () => side.takeAndAck('one', messages / 100, 100, takers),
         },
         peer: {
           messages: peerMessages,

@@ -141,15 +141,14 @@ export class HenceSide {
     await this.registry.invoke({ cid: newCid(), service: 'bench.spout', input, rawRequest: input });
   }
 
-  async takeAndAck(subKey: string, count: number, batch: number): Promise<void> {
-    let left = count;
-    while (left > 0) {
-      const taken = await this.broker.take(subKey, { max: Math.min(batch, left) });
-      if (taken.length === 0) throw new Error(`${left} messages are missing in ${subKey}`);
+  /** So many batches of the size, so many at a time. */
+  async takeAndAck(subKey: string, batches: number, max: number, places: number): Promise<void> {
+    await inFlight(batches, places, async () => {
+      const taken = await this.broker.take(subKey, { max });
+      if (taken.length < max) throw new Error(`Messages are missing in ${subKey}`);
       const held = await this.broker.ack(subKey, taken);
       if (held.includes(false)) throw new Error(`A lease of ${subKey} was not held`);
-      left -= taken.length;
-    }
+    });
   }
 
   /** What delivers the push subscriptions; not started yet. */

@@ -180,7 +180,7 @@ describe('deliveries to outgoing connections', () => {
   it('of which all are answered 401 are not all buried: the breaker opens', async () => {
     const { got, url } = await endpoint(status(401));
     outgoing('crm', url, { banGuard: { refusals: 0 } });
-    await subscribe('a', { retryMs: [5], concurrency: 1 });
+    await subscribe('a', { retryMs: [500], concurrency: 1 });
     await Promise.all(Array.from({ length: 100 }, (_, at) => node.publish('a', at)));
     await until(() => node.log.lines.some(({ message }) => message.includes('its messages wait')));
     await until(() => node.runner.active === 0);

@@ -266,7 +266,7 @@ describe('deliveries to services', () => {
         seen.push(deliveries);
         if (!healthy) throw new Fault('unavailable', 'database is away');
       },
-      { runner: { breakerResetMs: 300 } },
+      { runner: { breakerResetMs: 1_500 } },
     );
     await node.subscribe('a', { concurrency: 1, batch: 1, retryMs: [20] });
     await Promise.all(upTo(300).map((value) => node.publish('a', value)));
@@ -280,6 +280,22 @@ describe('deliveries to services', () => {
     await until(() => node.drained('a'), 5_000);
     expect((await node.dead('a')).length).to.equal(0);
     expect(seen.length).to.equal(300 + before + 1);
+  });
+
+  it('wait as long as a fault of the service asks, and the others pass meanwhile', async () => {
+    const got: unknown[] = [];
+    const at: number[] = [];
+    const node = await open((value) => {
+      if (value === 'early' && at.push(Date.now()) === 1) {
+        throw new Fault('too-many', 'not yet', { retryAfterMs: 500 });
+      }
+      got.push(value);
+    });
+    await node.subscribe('a', { retryMs: [5] });
+    await publishAll(node, 'a', ['early', 1, 2]);
+    await until(() => node.drained('a'));
+    expect(got).to.deep.equal([1, 2, 'early']);
+    expect(Number(at[1]) - Number(at[0])).to.be.at.least(490);
   });
 
   it('of one bad message open no breaker: the others pass', async () => {

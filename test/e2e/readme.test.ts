@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,6 +26,14 @@ function stepsOf(markdown: string): readonly Step[] {
       }),
   );
 }
+
+function pythonOf(markdown: string): readonly string[] {
+  return [...markdown.matchAll(/^```python\n([\s\S]*?)^```/gm)].map(([, block = '']) => block);
+}
+
+/** Commands that only look: what they show may take a moment to happen. */
+const looking = /^(?:curl|npx hence (?:why|standin show|service list|message (?:queues|browse))) /;
+const patienceMs = 10_000;
 
 function missingLine(output: string, expected: readonly string[]): string | undefined {
   const lines = output.split('\n');
@@ -69,12 +77,15 @@ describe('README', () => {
   let env: NodeJS.ProcessEnv;
   let started: ChildProcess | undefined;
   let steps: readonly Step[];
+  let programs: readonly string[];
 
   before(async () => {
     dir = await project();
     const [port, adminPort] = [await freePort(), await freePort()];
     const text = await readFile(join(root, 'README.md'), 'utf8');
-    steps = stepsOf(text.replaceAll('11223', String(port)).replaceAll('11224', String(adminPort)));
+    const here = text.replaceAll('11223', String(port)).replaceAll('11224', String(adminPort));
+    steps = stepsOf(here);
+    programs = pythonOf(here);
     const { REDIS_URL: _, ...own } = process.env;
     env = {
       ...own,
@@ -126,9 +137,9 @@ describe('README', () => {
     return { code, output };
   }
 
-  /** A person is slower than a deploy: a curl is asked again for a moment. */
+  /** A person is slower than a deploy or a delivery: who looks, looks again for a moment. */
   async function check({ command, expected }: Step): Promise<void> {
-    const patience = command.startsWith('curl ') ? Date.now() + 5_000 : 0;
+    const patience = looking.test(command) ? Date.now() + patienceMs : 0;
     for (;;) {
       const { code, output } = await run(command);
       const missing = missingLine(output, expected);
@@ -146,5 +157,16 @@ describe('README', () => {
       if (step.command === 'npm start') await start(step);
       else await check(step);
     }
-  }).timeout(90_000);
+  }).timeout(150_000);
+
+  it('has a Python program that reads what it published', async function () {
+    if ((await run("python3 -c 'import requests'")).code !== 0) {
+      console.warn('      skipped: it takes python3 with the package requests');
+      this.skip();
+    }
+    const [program = ''] = programs;
+    await writeFile(join(dir, 'readme.py'), program);
+    const { output } = await run('python3 readme.py');
+    expect(output).to.match(/^5 \{'order_id': 12345\}$/m);
+  });
 });

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,8 +13,9 @@ import {
   readDeliverings,
   readPublishings,
 } from '../support/ledger.ts';
-import type { PublisherOrder } from './publisher.ts';
-import type { SubscriberOrder } from './subscriber.ts';
+import type { DelivererOrder } from './programs/deliverer.ts';
+import type { PublisherOrder } from './programs/publisher.ts';
+import type { SubscriberOrder } from './programs/subscriber.ts';
 
 /** A process of the test's own that is started again whenever it is killed, until its work is done. */
 class Member {
@@ -48,7 +50,7 @@ class Member {
   }
 
   #start(): ChildProcess {
-    const file = fileURLToPath(new URL(`./${this.#program}.js`, import.meta.url));
+    const file = fileURLToPath(new URL(`./programs/${this.#program}.js`, import.meta.url));
     return spawn(process.execPath, ['--enable-source-maps', file, JSON.stringify(this.#order)], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
@@ -102,6 +104,22 @@ export class Crew {
       ...order,
     };
     this.#subscribers.push(new Member('subscriber', whole));
+  }
+
+  deliverer(order: Partial<DelivererOrder> & Pick<DelivererOrder, 'subKey'>): void {
+    const ledger = join(this.dir, `subscriber-${this.#subscribers.length}`);
+    this.#delivered.push(ledger);
+    const whole: DelivererOrder = {
+      ...{ redis: this.#redis, ledger, concurrency: 10, maxDeliveries: 20, workMs: 0 },
+      ...order,
+    };
+    this.#subscribers.push(new Member('deliverer', whole));
+  }
+
+  /** The consumer that wrote the last delivery down. */
+  get busiest(): Member | undefined {
+    const times = this.#delivered.map((path) => statSync(path).mtimeMs);
+    return this.#subscribers[times.indexOf(Math.max(...times))];
   }
 
   get publishers(): readonly Member[] {

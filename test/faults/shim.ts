@@ -38,7 +38,15 @@ export async function startShimmedRedis(args: readonly string[]): Promise<Shimme
   const dir = await mkdtemp(join(tmpdir(), 'hence-test-shim-'));
   const library = join(dir, 'shim.so');
   const control = join(dir, 'control');
-  await run('cc', ['-shared', '-fPIC', '-O1', '-o', library, join(root, 'test/faults/shim.c'), '-ldl']);
+  await run('cc', [
+    '-shared',
+    '-fPIC',
+    '-O1',
+    '-o',
+    library,
+    join(root, 'test/faults/shim.c'),
+    '-ldl',
+  ]);
   await writeFile(control, Buffer.alloc(24));
   const server = await startRedis({
     args: ['--appendonly', 'yes', '--auto-aof-rewrite-percentage', '0', ...args],
@@ -81,7 +89,7 @@ async function readNumber(path: string, place: number): Promise<number> {
 }
 
 async function cut(dir: string, size: number): Promise<number> {
-  const logs = (await readdir(dir)).filter((name) => name.endsWith('.incr.aof'));
+  const logs = (await readdir(dir)).filter((entry) => entry.endsWith('.incr.aof'));
   const [name, ...more] = logs;
   if (name === undefined || more.length > 0) throw new Error(`Not one log in ${dir}: ${logs}`);
   const path = join(dir, name);

@@ -154,6 +154,22 @@ describe('Storage', () => {
     expect(refused.message).to.contain('lost');
     expect(await redis.dbsize()).to.equal(0);
   });
+
+  it('that lost its last moments, a subscription among them, is gone by as it is [F13]', async () => {
+    const broker = await open(await startRedis());
+    const [revision, early] = await Promise.all([
+      broker.redis.get('{hence}:ps:subs:rev'),
+      broker.redis.hgetall('{hence}:ps:subs'),
+    ]);
+    await broker.broker.subscribe(pull('two', 'a'));
+    expect((await broker.publish('a', 1)).queues).to.equal(2);
+    await broker.redis.del('{hence}:ps:subs');
+    await broker.redis.hset('{hence}:ps:subs', early);
+    await broker.redis.set('{hence}:ps:subs:rev', revision ?? '');
+    expect((await broker.publish('a', 2)).queues).to.equal(1);
+    await broker.broker.subscribe(pull('three', 'a'));
+    expect((await broker.publish('a', 3)).queues).to.equal(2);
+  });
 });
 
 /** The values of all messages, once Redis answers again, in order. */

@@ -112,7 +112,7 @@ describe('The package', () => {
   it('runs in a project that depends on it', async () => {
     const script = "import('hence').then((hence) => console.log(Object.keys(hence).sort().join()))";
     const outside = await run(process.execPath, ['-e', script], { cwd: project });
-    expect(outside.stdout).to.equal('Fault,Service,onUndeploy\n');
+    expect(outside.stdout).to.equal('Fault,Model,Service,onUndeploy\n');
     const here = await import(pathToFileURL(join(root, 'dist/runtime/index.js')).href);
     expect(Object.keys(here).sort().join()).to.equal(outside.stdout.trim());
   });

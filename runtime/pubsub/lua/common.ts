@@ -104,7 +104,7 @@ end
 
 /**
  * `settleDue(q, maxDead)`: ends what is due in one queue: leases, delays, expiries, each a bounded number.
- * Returns how many expired. `nextDue(q)`: when to look again, or false.
+ * Returns how many expired, and how much it settled in all. `nextDue(q)`: when to look again, or false.
  */
 export const dueing = `
 local function lapse(q, seq, maxDead)
@@ -119,10 +119,10 @@ local function lapse(q, seq, maxDead)
   if crashed then bury(q, seq, maxDead) else back(q, seq, i.keep) end
 end
 local function settleDue(q, maxDead)
-  for _, seq in ipairs(redis.call('ZRANGEBYSCORE', q .. 'l', '-inf', now, 'LIMIT', 0, 200)) do
-    lapse(q, seq, maxDead)
-  end
-  for _, seq in ipairs(redis.call('ZRANGEBYSCORE', q .. 'd', '-inf', now, 'LIMIT', 0, 500)) do
+  local lapsed = redis.call('ZRANGEBYSCORE', q .. 'l', '-inf', now, 'LIMIT', 0, 200)
+  for _, seq in ipairs(lapsed) do lapse(q, seq, maxDead) end
+  local delayed = redis.call('ZRANGEBYSCORE', q .. 'd', '-inf', now, 'LIMIT', 0, 500)
+  for _, seq in ipairs(delayed) do
     redis.call('ZREM', q .. 'd', seq)
     local i = info(q, seq)
     -- It is to die, and waits for a place among the dead.
@@ -138,7 +138,7 @@ local function settleDue(q, maxDead)
       gone = gone + 1
     end
   end
-  return gone
+  return gone, #lapsed + #delayed + #expired
 end
 local function nextDue(q)
   local next = false

@@ -10,20 +10,29 @@ ${dueing}
 
 /**
  * What is due in the queues whose time has come. Arguments: P, max dead, at most so many queues.
- * Returns how many queues were looked at, how many messages expired, then the subKeys with messages waiting.
+ * Returns 1 when more is due already, how many messages expired, then the subKeys with messages waiting.
  */
 export const tendScript = script(`${whole}
 local subs = redis.call('ZRANGEBYSCORE', ps .. 'due', '-inf', now, 'LIMIT', 0, ARGV[3])
-local reply = { #subs, 0 }
+local reply = { #subs < tonumber(ARGV[3]) and 0 or 1, 0 }
+local work = 0
 for _, sub in ipairs(subs) do
   local q = queue(sub)
-  reply[2] = reply[2] + settleDue(q, tonumber(ARGV[2]))
+  local gone, settled = settleDue(q, tonumber(ARGV[2]))
+  reply[2] = reply[2] + gone
+  work = work + settled
   local next = nextDue(q)
   if next then redis.call('ZADD', ps .. 'due', string.format('%.0f', next), sub)
   else redis.call('ZREM', ps .. 'due', sub) end
   if redis.call('ZCARD', q .. 'w') > 0 then
     reply[#reply + 1] = sub
     if redis.call('HDEL', ps .. 'waiters', sub) == 1 then redis.call('PUBLISH', ps .. 'wake', sub) end
+  end
+  if next and next <= now then reply[1] = 1 end
+  -- Others wait for Redis.
+  if work >= 1000 then
+    reply[1] = 1
+    break
   end
 end
 return reply
@@ -94,7 +103,10 @@ local left = 0
 for _, kind in ipairs({ 'w', 'l', 'd', 'x' }) do
   local seqs = room > 0 and redis.call('ZRANGE', q .. kind, 0, room - 1) or {}
   for _, seq in ipairs(seqs) do release(seq) end
-  if #seqs > 0 then redis.call('ZREM', q .. kind, unpack(seqs)) end
+  if #seqs > 0 then
+    redis.call('ZREM', q .. kind, unpack(seqs))
+    redis.call('HDEL', q .. 'i', unpack(seqs))
+  end
   room = room - #seqs
   left = left + redis.call('ZCARD', q .. kind)
 end

@@ -17,7 +17,7 @@ local function full(fraction)
 end
 local function sample(first, last, bytes, fraction)
   -- INFO costs some 20 us: a sample does, as long as large messages are in it.
-  local due = math.floor(last / 64) > math.floor((first - 1) / 64) or bytes > 8192
+  local due = math.floor(last / 256) > math.floor((first - 1) / 256) or bytes > 8192
   if due and aboveWatermark(fraction) then redis.call('SET', ps .. 'full', 1) end
 end
 `;
@@ -96,7 +96,8 @@ local kinds = {}
 for n = 1, tonumber(ARGV[at]) do
   local priority, expiration = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local kind = { topic = ARGV[at + 1], head = headOf(expiration, salt, priority), rank = rankOf(priority),
-    expires = swept(expiration) and now + expiration, into = {}, count = 0 }
+    expires = swept(expiration) and now + expiration,
+    dueAt = string.format('%.0f', now + expiration), into = {}, count = 0 }
   at = at + 4
   for i = 1, tonumber(ARGV[at]) do kind.into[i] = queues[tonumber(ARGV[at + i])] end
   at = at + #kind.into
@@ -119,8 +120,9 @@ end
 local first = redis.call('INCRBY', ps .. 'seq', count) - count + 1
 local records, refs, results, bytes = {}, {}, {}, 0
 local function put(kind, into, seq)
-  local id = string.format('%.0f', seq)
-  local score = string.format('%.0f', kind.rank + seq)
+  -- %d costs a third of %.0f.
+  local id = string.format('%d', seq)
+  local score = string.format('%d', kind.rank + seq)
   records[#records + 1] = id
   records[#records + 1] = recordOf(kind.head, ARGV[at + 2], ARGV[at + 3])
   bytes = math.max(bytes, #ARGV[at + 3])
@@ -134,7 +136,7 @@ local function put(kind, into, seq)
     w[#w + 1] = id
     q.depth = q.depth + 1
     if kind.expires then
-      e[#e + 1] = string.format('%.0f', kind.expires)
+      e[#e + 1] = kind.dueAt
       e[#e + 1] = id
       if not q.due or kind.expires < q.due then q.due = kind.expires end
     end

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Delivery } from '../../runtime/pubsub/message.ts';
-import { jsonOf, openBroker } from '../support/broker.ts';
-import { LedgerFile } from '../support/ledger.ts';
+import type { Delivery } from '../../../runtime/pubsub/message.ts';
+import { jsonOf, openBroker } from '../../support/broker.ts';
+import { LedgerFile } from '../../support/ledger.ts';
 
 /** What a consuming process is told to do, as JSON in its first argument. */
 export interface SubscriberOrder {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Fault } from '../../runtime/core/fault.ts';
-import type { Published } from '../../runtime/pubsub/message.ts';
-import { openBroker } from '../support/broker.ts';
-import { LedgerFile, type Outcome, readPublishings } from '../support/ledger.ts';
+import { Fault } from '../../../runtime/core/fault.ts';
+import type { Published } from '../../../runtime/pubsub/message.ts';
+import { openBroker } from '../../support/broker.ts';
+import { LedgerFile, type Outcome, readPublishings } from '../../support/ledger.ts';
 
 /** What a publishing process is told to do, as JSON in its first argument. */
 export interface PublisherOrder {
