@@ -1,3 +1,4 @@
+import type { SubscriptionsPort as ConsumersPort } from '../../channels/pubsub/zato2/ports.ts';
 import type { PullSubscription, SubscriptionsPort } from '../../channels/pubsub/zato4/ports.ts';
 import type { DefinitionStore } from '../config/store.ts';
 import { parseDuration } from '../core/duration.ts';
@@ -38,6 +39,18 @@ export class ClientSubscriptions implements SubscriptionsPort {
       paused,
     };
   }
+
+  /** The same for consumers of Zato 2.0: what they were given is theirs until they say more, or a lease is configured. */
+  readonly consumers: ConsumersPort = {
+    bySecurity: (security) => {
+      const found = this.bySecurity(security);
+      const lease = this.#options.routes().bySecurity(security)?.definition?.spec.lease;
+      if (!found || lease !== undefined) return found;
+      const { leaseMs: _, ...held } = found;
+      return held;
+    },
+    gets: (subKey, topic) => this.#options.routes().match(topic).some((one) => one.subKey === subKey),
+  };
 
   subscribe(security: string, topic: string): Promise<string> {
     return this.#edit(async () => {

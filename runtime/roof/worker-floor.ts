@@ -1,8 +1,10 @@
 import type { Server } from 'node:http';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
+import { isHttpChannel, isWebSocketChannel } from '../../channels/channel-type.ts';
 import { ChannelServer } from '../../channels/http/channel-server.ts';
 import { createHttpServer } from '../../channels/http/http-server.ts';
+import { WebSocketServer } from '../../channels/websocket/websocket-server.ts';
 import type { ConnectionOptions } from '../../outgoing/http/connection.ts';
 import { OutgoingConnections } from '../../outgoing/http/connections.ts';
 import { DefinitionStore } from '../config/store.ts';
@@ -54,6 +56,7 @@ export class WorkerFloor {
   readonly loader: Loader;
   readonly outgoing: OutgoingConnections;
   readonly channels: ChannelServer;
+  readonly webSockets: WebSocketServer;
   readonly #setup: WorkerSetup;
   readonly #host: WorkerHost;
   readonly #sealer: Sealer;
@@ -126,13 +129,20 @@ export class WorkerFloor {
       invoke: this.#observed('channel', (call) => this.registry.invoke(call)),
       authenticator: this.#authenticator,
       log,
-      fallback: (req, res) => this.#ready.handle(req, res),
+      fallback: (req, res) => this.webSockets.handle(req, res) || this.#ready.handle(req, res),
+    });
+    this.webSockets = new WebSocketServer({
+      invoke: this.#observed('channel', (call) => this.registry.invoke(call)),
+      authenticator: this.#authenticator,
+      log,
     });
   }
 
   /** A server for the channels; it is not listening yet. */
   createServer(): Server {
-    return createHttpServer(this.channels.handle);
+    const server = createHttpServer(this.channels.handle);
+    this.webSockets.attach(server);
+    return server;
   }
 
   /** Begins to run stored calls and schedules, and to deliver messages. */
@@ -175,7 +185,16 @@ export class WorkerFloor {
   }
 
   #ports(): Ports {
+    // The parts behind these are built later than the registry.
+    const pubsub = () => this.#ready.pubsub;
+    const wsx = () => this.webSockets.clients;
     return {
+      get pubsub() {
+        return pubsub();
+      },
+      get wsx() {
+        return wsx();
+      },
       log: this.#host.log,
       outgoing: observeOutgoing((name) => this.outgoing.get(name), this.#journey),
       kvdb: () => this.#kvdb.conn,
@@ -199,7 +218,10 @@ export class WorkerFloor {
     const { channel, outgoing, security } = this.#types;
     if (types.includes('security')) this.#authenticator.update(this.#store.list(security));
     if (types.includes('outgoing')) this.#rewireOutgoing(this.#store.list(outgoing));
-    if (types.includes('channel')) this.channels.update(this.#store.list(channel));
+    if (!types.includes('channel')) return;
+    const channels = this.#store.list(channel);
+    this.channels.update(channels.filter(isHttpChannel));
+    this.webSockets.update(channels.filter(isWebSocketChannel));
   }
 
   #rewireOutgoing(definitions: Parameters<OutgoingConnections['update']>[0]): void {
