@@ -59,6 +59,8 @@ export class Broker {
   #revision = '0';
   #refreshing: Promise<void> | undefined;
   #reading: Promise<void> = Promise.resolve();
+  /** Not begun yet: it will see what is asked now. */
+  #nextReading: Promise<void> | undefined;
 
   constructor(options: BrokerOptions) {
     const { redis, source, namespace = 'hence', onWake = () => {} } = options;
@@ -275,15 +277,20 @@ export class Broker {
     });
   }
 
-  /** One after the other: an older answer never comes last. */
+  /** One after the other, as an older answer must never come last; all that wait for their turn share one. */
   #readSubscriptions(): Promise<void> {
-    const read = this.#reading.then(() => this.#readSubscriptionsNow());
-    this.#reading = read.catch(() => undefined);
-    return read;
+    this.#nextReading ??= this.#reading.then(() => {
+      this.#nextReading = undefined;
+      const read = this.#readSubscriptionsNow();
+      this.#reading = read.catch(() => undefined);
+      return read;
+    });
+    return this.#nextReading;
   }
 
   async #readSubscriptionsNow(): Promise<void> {
-    const [revision = '0', ...flat] = (await this.#store.ask(subscriptionsScript)).map(String);
+    const answer = await this.#store.ask(subscriptionsScript, this.#revision);
+    const [revision = '0', ...flat] = answer.map(String);
     if (revision === this.#revision) return;
     const subscriptions: Subscription[] = [];
     for (let at = 1; at < flat.length; at += 2) {

@@ -13,6 +13,8 @@ export interface TakeOptions extends Choice {
   readonly max?: number;
   /** Of the data taken, in bytes; the first message that does not fit ends it. Default: no bound. */
   readonly maxBytes?: number;
+  /** The first message is taken although it alone is larger than `maxBytes`; without a choice only. Default false. */
+  readonly atLeastOne?: boolean;
   /** Default 30 s; `Infinity` for no end. */
   readonly leaseMs?: number;
   /** Failed attempts after which a message is dead; default 20. */
@@ -21,6 +23,8 @@ export interface TakeOptions extends Choice {
   readonly maxInflight?: number;
   /** How long to wait for a message when there is none; default 0. */
   readonly waitMs?: number;
+  /** How often a queue that is waited for is looked at although nothing woke its reader; default 1 s. */
+  readonly lookMs?: number;
   /** Ends the wait. */
   readonly signal?: AbortSignal;
 }
@@ -48,7 +52,7 @@ const defaultLeaseMs = 30_000;
 const longestLeaseMs = 100 * 365 * 86_400_000;
 const maxReason = 1_000;
 /** A wake that got lost costs a waiting reader at most so long. */
-const waitSliceMs = 1_000;
+const defaultLookMs = 1_000;
 
 /** Hands out messages under leases, and takes back what became of them. */
 export class Consumer {
@@ -70,7 +74,7 @@ export class Consumer {
   }
 
   async take(subKey: string, options: TakeOptions = {}): Promise<readonly Delivery[]> {
-    const { waitMs = 0, signal } = options;
+    const { waitMs = 0, lookMs = defaultLookMs, signal } = options;
     const deadline = Date.now() + waitMs;
     let taken = await this.#takeNow(subKey, options);
     while (taken.length === 0 && !signal?.aborted && Date.now() < deadline) {
@@ -78,8 +82,14 @@ export class Consumer {
       // Whatever came before the announcement woke nobody.
       taken = await this.#takeNow(subKey, options);
       if (taken.length > 0) break;
-      await this.#wakes.wait(subKey, Math.min(deadline - Date.now(), waitSliceMs), signal);
-      if (!signal?.aborted) taken = await this.#takeNow(subKey, options);
+      const woken = await this.#wakes.wait(
+        subKey,
+        Math.min(deadline - Date.now(), lookMs),
+        signal,
+      );
+      // Who only waited long enough looks after the next announcement, while there is time for one.
+      const look = woken || Date.now() >= deadline;
+      if (look && !signal?.aborted) taken = await this.#takeNow(subKey, options);
     }
     return taken;
   }
@@ -140,6 +150,7 @@ export class Consumer {
         options.maxDeliveries ?? defaultMaxDeliveries,
         options.maxInflight ?? 1_000,
         this.#limits.maxDead,
+        options.atLeastOne ? 1 : 0,
       );
     let [expired, ...flat] = await ask();
     // Behind so many that expired there may be others.

@@ -72,6 +72,11 @@ export class Zato3PubSub {
     this.#options = options;
   }
 
+  knows(target: string): boolean {
+    const { endpoints, services } = this.#options;
+    return endpoints.hasTopic(target) || services.has(target);
+  }
+
   /** Resolves with the message's id. @throws Fault as {@link EndpointBroker.publish}. */
   async publish({ endpoint, ...publication }: Zato3Publication): Promise<string> {
     const { endpoints, services } = this.#options;

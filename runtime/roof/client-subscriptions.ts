@@ -49,7 +49,11 @@ export class ClientSubscriptions implements SubscriptionsPort {
       const { leaseMs: _, ...held } = found;
       return held;
     },
-    gets: (subKey, topic) => this.#options.routes().match(topic).some((one) => one.subKey === subKey),
+    gets: (subKey, topic) =>
+      this.#options
+        .routes()
+        .match(topic)
+        .some((one) => one.subKey === subKey),
   };
 
   subscribe(security: string, topic: string): Promise<string> {

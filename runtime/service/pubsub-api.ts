@@ -57,7 +57,10 @@ export interface PubSub {
     target: ServiceReference,
     message: PubSubSender & PubSubItem & { readonly data: unknown },
   ): Promise<string>;
-  /** The same with the data itself in the second place. */
+  /**
+   * The same with the data itself in the second place. As in Zato 2.0 the data may come first, before a
+   * topic that begins with `/`, where what comes first is no topic and no service.
+   */
   publish(
     target: ServiceReference,
     data?: unknown,
@@ -144,6 +147,10 @@ export class ServicePubSub implements PubSub {
     target: ServiceReference,
     ...given: readonly unknown[]
   ): Promise<string | readonly string[]> {
+    const [topic, ...meta] = given;
+    if (this.#isPayload(target, topic)) {
+      return await this.#port.publish(this.#publication(topic, sentOf([target, ...meta])));
+    }
     const { dataList, ...sent } = sentOf(given);
     if (dataList === undefined) return await this.#port.publish(this.#publication(target, sent));
     const { endpointName, service, ...others } = sent;
@@ -215,6 +222,13 @@ export class ServicePubSub implements PubSub {
 
   async createTopic({ name, isActive = true }: NewTopic): Promise<void> {
     await this.#port.createTopic(name, { enabled: isActive });
+  }
+
+  /** Zato 2.0 has the payload first: `publish('My message', '/topic/name')`. */
+  #isPayload(first: unknown, second: unknown): second is string {
+    if (typeof second !== 'string' || !second.startsWith('/')) return false;
+    if (Service.isClass(first)) return false;
+    return typeof first !== 'string' || !(first.startsWith('/') || this.#port.knows(first));
   }
 
   #publication(reference: ServiceReference, sent: Omit<Sent, 'dataList'>): PubSubPublication {

@@ -74,6 +74,8 @@ export interface PubSubPublication extends EncodedData {
 
 /** What `this.pubsub` reaches. */
 export interface PubSubPort {
+  /** Whether a topic or a service has this name. */
+  knows(target: string): boolean;
   /** Resolves with the id, `zpsm<24 hex>`, once the message is in every matching queue. */
   publish(publication: PubSubPublication): Promise<string>;
   /** Resolves with `zpsk.rest.<24 hex>`; always the same for an endpoint and a topic. */

@@ -15,6 +15,8 @@ export function recordedPubSub(
     throw new Fault('not-found', 'No such message: give testService a `pubsub`');
   };
   return {
+    // A name without a slash is as likely a payload as a service.
+    knows: (target) => target.startsWith('/'),
     async publish({ endpoint: _, priority, expiration, ...publication }) {
       const count = await publish({
         ...publication,

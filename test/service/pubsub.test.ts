@@ -145,6 +145,22 @@ describe('this.pubsub', () => {
       ]);
     });
 
+    it('take the payload before the topic as Zato 2.0 does, unless it names a topic itself', async () => {
+      const world = await parties();
+      const subKey = await subscribed(world);
+      await world.run(async ({ pubsub }) => {
+        await pubsub.publish('My Message', topic);
+        await pubsub.publish(topic, topic, { priority: 1 });
+      });
+
+      const got = await world.run(({ pubsub }) => pubsub.getMessages(topic, subKey));
+
+      expect(got.map(({ data, priority }) => [data, priority])).to.have.deep.members([
+        ['My Message', 5],
+        [topic, 1],
+      ]);
+    });
+
     it('carry ids and the publisher’s time, and the service’s name where it is given', async () => {
       const world = await parties();
       const subKey = await subscribed(world);

@@ -6,7 +6,7 @@ export const mostExpired = 1_000;
 
 /**
  * Leases messages. Arguments: P, subKey, at most, max bytes of data, lease (ms), max deliveries,
- * max in flight, max dead.
+ * max in flight, max dead, "1" to take the first one whatever its size.
  * Returns how many expired, then seq, token, record of each; where it was handed out before, the token is
  * token|deliveries|failures.
  */
@@ -43,7 +43,7 @@ while room > 0 and not full and reply[1] < ${mostExpired} do
       end
     else
       bytes = bytes - (#record - 23 - (struct.unpack('>I4', record, 20)))
-      if bytes < 0 then full = true break end
+      if bytes < 0 and (#taken > 0 or ARGV[9] ~= '1') then full = true break end
       -- %d costs a third of %.0f.
       local lease = string.format('%d', token + n)
       local count = #taken + 1
