@@ -134,7 +134,7 @@ export class Broker {
   /**
    * Leases messages: highest priority first, then oldest. What is neither acked, rejected nor extended in
    * time comes back, as a failed attempt.
-   * @throws Fault `too-many` when `refuseFull` and `maxInflight` are leased
+   * @throws Fault `too-many` when `refuseFull` and `maxInflight` are leased; `conflict` when another reader holds it
    */
   take(subKey: string, options: TakeOptions = {}): Promise<readonly Delivery[]> {
     return this.#consumer.take(subKey, options);

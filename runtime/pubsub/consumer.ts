@@ -25,6 +25,8 @@ export interface TakeOptions extends Choice {
   readonly waitMs?: number;
   /** How often a queue that is waited for is looked at although nothing woke its reader; default 1 s. */
   readonly lookMs?: number;
+  /** Takes only while this is what `Holders` gave for the queue last; without a choice only. */
+  readonly holder?: string;
   /** Ends the wait. */
   readonly signal?: AbortSignal;
 }
@@ -45,6 +47,9 @@ export interface Rejection {
 }
 
 export type Rejected = 'waiting' | 'delayed' | 'dead' | 'gone';
+
+/** Reason in the details of a Fault: the queue is another reader's now. */
+export const notHeld = 'not-held';
 
 export const defaultMaxDeliveries = 20;
 const defaultLeaseMs = 30_000;
@@ -82,11 +87,7 @@ export class Consumer {
       // Whatever came before the announcement woke nobody.
       taken = await this.#takeNow(subKey, options);
       if (taken.length > 0) break;
-      const woken = await this.#wakes.wait(
-        subKey,
-        Math.min(deadline - Date.now(), lookMs),
-        signal,
-      );
+      const woken = await this.#wakes.wait(subKey, Math.min(deadline - Date.now(), lookMs), signal);
       // Who only waited long enough looks after the next announcement, while there is time for one.
       const look = woken || Date.now() >= deadline;
       if (look && !signal?.aborted) taken = await this.#takeNow(subKey, options);
@@ -151,10 +152,12 @@ export class Consumer {
         options.maxInflight ?? 1_000,
         this.#limits.maxDead,
         options.atLeastOne ? 1 : 0,
+        options.holder ?? '',
       );
     let [expired, ...flat] = await ask();
     // Behind so many that expired there may be others.
     while (flat.length === 0 && Number(expired) >= mostExpired) [expired, ...flat] = await ask();
+    if (expired === -1) throw notHeldFault(subKey);
     const taken: Delivery[] = [];
     for (let at = 0; at + 2 < flat.length; at += 3) {
       const lease = { subKey, leasedUntil: askedAt + leaseMs, ...leaseOf(flat[at + 1]) };
@@ -195,6 +198,12 @@ export class Consumer {
     );
     return taken.filter((delivery) => !forbidden.includes(delivery));
   }
+}
+
+function notHeldFault(subKey: string): Fault {
+  return new Fault('conflict', `Another reader has the queue of ${subKey}`, {
+    details: { reason: notHeld },
+  });
 }
 
 /** A number is the token of a first delivery. */

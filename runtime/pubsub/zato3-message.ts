@@ -78,22 +78,34 @@ export function zato3Message(placed: PlacedMessage, options: Zato3MessageOptions
  * exactly what was published: big integers survive.
  */
 export function zato3Json({ message, subKey, deliveries }: PlacedMessage): string {
+  return zato3JsonIn(zato3Facts(message), { subKey, deliveries });
+}
+
+/** What is the same of a message in every queue, for `zato3JsonIn`. */
+export function zato3Facts(message: Message): string {
+  const received = isoOf(message.receivedAt);
   const facts = {
     msg_id: zato3Id(message.msgId),
     topic_name: message.topic,
-    sub_key: subKey,
-    delivery_count: deliveries,
     priority: message.priority,
     // In seconds here.
     expiration: Math.ceil(message.expirationMs / 1_000),
     expiration_time_iso: isoOf(message.expiresAt),
-    pub_time_iso: isoOf(message.receivedAt),
-    recv_time_iso: isoOf(message.receivedAt),
+    pub_time_iso: received,
+    recv_time_iso: received,
     mime_type: message.contentType,
     size: sizeOf(message),
     ...relations(message),
   };
-  return `{"data":${jsonData(message).toString()},${JSON.stringify(facts).slice(1)}`;
+  return `{"data":${jsonData(message).toString()},${JSON.stringify(facts).slice(1, -1)}`;
+}
+
+/** The message as it is in one queue. */
+export function zato3JsonIn(
+  facts: string,
+  { subKey, deliveries }: Pick<PlacedMessage, 'subKey' | 'deliveries'>,
+): string {
+  return `${facts},"sub_key":${JSON.stringify(subKey)},"delivery_count":${deliveries}}`;
 }
 
 function relations({ correlId, inReplyTo, extClientId, pubTime }: Message) {

@@ -77,6 +77,8 @@ export interface PubSub {
       readonly service: Service<unknown, unknown>;
       /** Default true: false keeps the queue when the client goes, until it resumes. */
       readonly unsubOnWsxClose?: boolean | undefined;
+      /** The client answers each message, or gets it again; default: that it was sent is enough. */
+      readonly ack?: 'client' | undefined;
     },
   ): Promise<string>;
 
@@ -126,6 +128,7 @@ interface Subscribing {
   readonly useCurrentWsx?: boolean;
   readonly service?: Service<unknown, unknown>;
   readonly unsubOnWsxClose?: boolean | undefined;
+  readonly ack?: 'client' | undefined;
 }
 
 type Sent = PubSubSender & PubSubItem & { readonly dataList?: readonly PubSubItem[] };
@@ -168,7 +171,7 @@ export class ServicePubSub implements PubSub {
   }
 
   async subscribe(topic: string, options: Subscribing): Promise<string> {
-    const { endpointName, useCurrentWsx, service, unsubOnWsxClose = true } = options ?? {};
+    const { endpointName, useCurrentWsx, service, unsubOnWsxClose = true, ack } = options ?? {};
     if (useCurrentWsx) {
       if (!service) {
         throw new Fault(
@@ -177,7 +180,10 @@ export class ServicePubSub implements PubSub {
         );
       }
       const session = sessionOf(service);
-      return await this.#wsxPort.subscribe(session, topic, { unsubOnClose: unsubOnWsxClose });
+      return await this.#wsxPort.subscribe(session, topic, {
+        unsubOnClose: unsubOnWsxClose,
+        ...(ack === undefined ? {} : { ack }),
+      });
     }
     if (!endpointName) {
       throw new Fault(

@@ -100,12 +100,13 @@ export interface WsxPubSubPort {
   /**
    * Delivers the topic to the client from now on; resolves with `zpsk.websockets.<24 hex>`.
    * @param options.unsubOnClose its queue ends with the connection; else it waits to be resumed
+   * @param options.ack `client`: the client says of each message that it is handled; else that it was sent is enough
    * @throws Fault `forbidden`, `not-found` as for any endpoint.
    */
   subscribe(
     session: WsxSession,
     topic: string,
-    options: { readonly unsubOnClose: boolean },
+    options: { readonly unsubOnClose: boolean; readonly ack?: 'client' },
   ): Promise<string>;
   /** Delivers a queue to the client again. @throws Fault `not-found`, `forbidden`, `conflict` */
   resume(session: WsxSession, subKey: string): Promise<void>;

@@ -1,6 +1,7 @@
 import { type Group, median, type Report } from './figure.ts';
 import { cpuMs, Helper } from './processes.ts';
 import type { SocketAnswer, SocketOrder } from './websocket-client.ts';
+import { deliveryGroup } from './websocket-delivery.ts';
 
 interface Sample {
   /** CPU time of the serving process per frame, in microseconds. */
@@ -14,8 +15,14 @@ interface Side {
   readonly pid: number;
 }
 
-/** Frame -> service -> frame over a WebSocket channel, against ws alone with the same JSON work. */
+/** The calls of WebSocket channels, and what is delivered over them. */
 export const websocketGroup: Group = async (report) => {
+  await callGroup(report);
+  await deliveryGroup(report);
+};
+
+/** Frame -> service -> frame over a WebSocket channel, against ws alone with the same JSON work. */
+const callGroup: Group = async (report) => {
   const stops: (() => Promise<void>)[] = [];
   const started = async <Order extends object, Answer, Hello>(
     script: string,

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createHttpServer } from '../../channels/http/http-server.ts';
+import { WsxPubSub } from '../../channels/pubsub/websocket/wsx-pubsub.ts';
 import { Zato2Door } from '../../channels/pubsub/zato2/zato2-door.ts';
 import { Zato3Door } from '../../channels/pubsub/zato3/zato3-door.ts';
 import { Zato4Door } from '../../channels/pubsub/zato4/zato4-door.ts';
@@ -10,10 +11,13 @@ import { Permissions } from '../../runtime/pubsub/permissions.ts';
 import type { ReceivedMessage } from '../../runtime/service/call.ts';
 import { deliveredCall } from '../../runtime/service/delivered-call.ts';
 import { Service } from '../../runtime/service/service.ts';
+import { ask as askGateway, askText, keyOf } from '../channels/pubsub/websocket/fixture.ts';
 import { basic, knownUsers } from '../channels/pubsub/zato3/fixture.ts';
+import { Client, serving, stopAll as stopSockets } from '../channels/websocket/fixture.ts';
 import { pull } from '../support/broker.ts';
 import { gather, type Parties } from '../support/parties.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 import {
   type Consumer,
   type ContractMessage,
@@ -24,6 +28,7 @@ import {
 } from './front-end.contract.ts';
 
 const topic = '/front/end';
+const namespace = 'front-end';
 const topics = { [topic]: { enabled: true } };
 
 /** Of the readers that have one by their user alone. */
@@ -36,6 +41,7 @@ const subKeys = {
 const endpoints = {
   crm: { security: 'crm', publish: [topic], subscribe: [topic] },
   services: { publish: [topic], subscribe: [topic] },
+  sockets: { publish: [topic], subscribe: [topic] },
 } as const;
 
 let redis: TestRedis;
@@ -50,6 +56,7 @@ frontEndContract('Front ends', {
     'rest 4.x': { bigNumbers: true, facts: true },
     'rest 3.x': { bigNumbers: true, facts: true },
     'rest 2.0': { bigNumbers: true, facts: false },
+    websocket: { bigNumbers: true, facts: true },
   },
   consumers: {
     'service 4.x': { facts: true },
@@ -57,10 +64,12 @@ frontEndContract('Front ends', {
     'rest 4.x': { facts: true },
     'rest 3.x': { facts: true },
     'rest 2.0': { facts: false },
+    websocket: { facts: true },
   },
   async open(): Promise<FrontEnds> {
     redis = await startRedis();
-    parties = await gather(redis, { endpoints, topics, services: { reader: Reader } });
+    const services = { reader: Reader };
+    parties = await gather(redis, { endpoints, topics, services }, namespace);
     const { broker } = parties.broker;
     for (const subKey of Object.values(subKeys)) await broker.subscribe(pull(subKey, topic));
     const server = await serve();
@@ -68,7 +77,9 @@ frontEndContract('Front ends', {
       pubsub.subscribe(topic, { endpointName: 'services' }),
     );
     await server.ask('POST', `/zato/pubsub/subscribe/topic/${topic}`);
+    const sockets = await serveSockets();
     close = async () => {
+      await sockets.close();
       await server.close();
       parties.close();
       await redis.stop();
@@ -80,6 +91,7 @@ frontEndContract('Front ends', {
         'rest 4.x': rest4Publisher(server.ask),
         'rest 3.x': rest3Publisher(server.ask),
         'rest 2.0': rest2Publisher(server.ask),
+        websocket: sockets.publisher,
       },
       consumers: {
         'service 4.x': service4Consumer(),
@@ -87,6 +99,7 @@ frontEndContract('Front ends', {
         'rest 4.x': rest4Consumer(server.ask),
         'rest 3.x': rest3Consumer(server.ask),
         'rest 2.0': rest2Consumer(server.ask),
+        websocket: sockets.consumer,
       },
     };
   },
@@ -394,6 +407,79 @@ function rest2Consumer(ask: Ask): Consumer {
       }));
     },
   };
+}
+
+interface Sockets {
+  readonly publisher: Publisher;
+  readonly consumer: Consumer;
+  close(): Promise<void>;
+}
+
+/** A gateway; its subscriber is away but when it takes. */
+async function serveSockets(): Promise<Sockets> {
+  const { broker, redis: commands } = parties.broker;
+  const door = new WsxPubSub({ ...parties, broker, redis: commands, namespace });
+  const { gatewayServices } = door;
+  const channels = { sockets: { path: '/ws', gateway: true } };
+  const world = await serving({ channels, gatewayServices });
+  const client = await Client.loggedIn(world);
+  const asking = { topic_name: topic, unsub_on_wsx_close: false };
+  const subKey = keyOf(await askGateway(client, 'zato.pubsub.pubapi.subscribe-wsx', asking));
+  const away = async (one: Client) => {
+    await one.close();
+    await until(() => door.size === 0);
+  };
+  await away(client);
+  const publishing = await Client.loggedIn(world);
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    publisher: {
+      publish(message) {
+        const text = `{"topic_name":${JSON.stringify(topic)},${bodyOf(message).slice(1)}`;
+        // One at a time: the client of these tests reads one answer at a time.
+        const published = last
+          .then(() => askText(publishing, 'zato.pubsub.pubapi.publish-message', text))
+          .then(({ data }) => (data as { msg_id: string }).msg_id);
+        last = published;
+        return published;
+      },
+    },
+    consumer: {
+      async take() {
+        const one = await Client.loggedIn(world);
+        const frames: string[] = [];
+        one.socket.on('message', (bytes) => {
+          if (String(bytes).includes('"zwsx.psrq"')) frames.push(String(bytes));
+        });
+        await askGateway(one, 'zato.pubsub.resume-wsx-subscription', { sub_key: subKey });
+        await until(async () => {
+          const [depth] = await broker.depth([subKey]);
+          return depth?.waiting === 0 && depth.leased === 0;
+        });
+        // Frames come in their order.
+        await askGateway(one, 'zato.ping');
+        await away(one);
+        return frames.flatMap(socketMessages);
+      },
+    },
+    async close() {
+      await stopSockets();
+      await door.stop();
+    },
+  };
+}
+
+function socketMessages(frame: string): readonly Received[] {
+  const data = cut(frame, 'data');
+  return (data.startsWith('[') ? objectsOf(data) : [data]).map((item) => {
+    const meta = JSON.parse(item);
+    return {
+      id: meta.msg_id,
+      topic: meta.topic_name,
+      json: cut(item, 'data'),
+      ...termsOf(meta),
+    };
+  });
 }
 
 /** The exact JSON of a key's value. */

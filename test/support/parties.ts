@@ -52,7 +52,7 @@ export interface Parties {
 }
 
 export async function gather(
-  redis: TestRedis,
+  redis: Pick<TestRedis, 'path'>,
   options: PartiesOptions = {},
   namespace = `t${randomBytes(6).toString('hex')}`,
 ): Promise<Parties> {

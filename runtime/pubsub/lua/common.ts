@@ -10,6 +10,8 @@
  *   P ps:awake          push subscriptions whose delivery runs or is asked for, by its last sign of life (ms);
  *                       resting until a time (ms) although messages wait: minus that time
  *   P ps:waiters        pull subscriptions somebody waits for
+ *   P ps:held           queues with one reader at a time: subKey -> token, owner|random; `-|token` while its end is under way
+ *   P ps:held:owners    processes that hold some, by when they are taken for dead (ms)
  *   P ps:full           present while memory is above the watermark
  *   P ps:fans           unfinished fan-outs: token -> seq|score|expiry;  P ps:fan:<token>  the queues left
  *   P ps:idem:<hash>    idempotency: data hash|seq|received|salt|queues
