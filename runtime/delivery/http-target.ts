@@ -3,12 +3,12 @@ import { type Attempt, errorText, type Outcome, type Target } from './outcome.ts
 import { pushBody } from './push-body.ts';
 import type { DeliverySubscription } from './subscription.ts';
 
-export interface PushReply {
+interface PushReply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-export interface PushRequest {
+interface PushRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -16,7 +16,7 @@ export interface PushRequest {
   readonly retry: false;
 }
 
-export interface PushConnection {
+interface PushConnection {
   post(cid: string, data: string, request: PushRequest): Promise<PushReply>;
 }
 

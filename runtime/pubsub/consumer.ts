@@ -41,7 +41,7 @@ export interface Rejection {
 
 export type Rejected = 'waiting' | 'delayed' | 'dead' | 'gone';
 
-export const defaultMaxDeliveries = 20;
+const defaultMaxDeliveries = 20;
 const defaultLeaseMs = 30_000;
 const maxReason = 1_000;
 /** A wake that got lost costs a waiting reader at most so long. */
