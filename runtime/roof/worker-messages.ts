@@ -77,6 +77,7 @@ export class WorkerMessages {
     this.publisher = new ServicePublisher({
       broker: this.#broker,
       isService: (name) => registry.get(name) !== undefined,
+      isTopic: (name) => this.#rulesOf(name) !== undefined,
       topic: (name) => this.#topicOf(name),
     });
     this.#door = new Zato4Door({
