@@ -2,12 +2,12 @@ import { type Command, Option } from 'commander';
 import type { PurgeRequest, PurgeState, QueueView } from '../../runtime/admin/message-api.ts';
 import { AdminClient } from '../client.ts';
 import { examples } from '../definition.ts';
-import { CliError, errorText, usage } from '../errors.ts';
+import { CliError, errorText } from '../errors.ts';
 import { type ExitCode, exitCode } from '../exit-code.ts';
 import { count, span } from '../format.ts';
 import { duration } from '../globals.ts';
 import { allowLoss, mayLose } from '../loss.ts';
-import { act, type Call, type Session } from '../session.ts';
+import { act, type Call } from '../session.ts';
 
 export function addRemoval(parent: Command): void {
   parent

@@ -29,7 +29,7 @@ const publishRequest = z.strictObject({
   inReplyTo: shortText.optional(),
   extClientId: shortText.optional(),
   correlId: shortText.optional(),
-  pubTime: shortText.optional(),
+  pubTime: z.union([z.iso.datetime({ local: true, offset: true }), z.iso.date()]).optional(),
   contentType: shortText.regex(/^[\x20-\x7e]+$/).optional(),
   idempotencyKey: shortText.min(1).optional(),
 });

@@ -234,7 +234,13 @@ export class Drain {
   async #suspect(delivery: Delivery | undefined): Promise<void> {
     const suspicionMs = 2 * this.#parts.leaseMs;
     const leftMs = this.#suspectsUntil - performance.now();
-    if (leftMs <= 0 || leftMs > suspicionMs / 2 || (delivery?.deliveries ?? 0) < 2) return;
+    // Until half of the time is over, some may still be leased to the process that died.
+    if (leftMs <= 0 || leftMs > suspicionMs / 2 || !delivery) return;
+    if (delivery.deliveries < 2) {
+      this.#suspectsUntil = 0;
+      await this.#parts.marks.suspect(this.subKey, 1);
+      return;
+    }
     await this.#parts.marks.suspect(this.subKey, suspicionMs);
     this.#suspectsUntil = performance.now() + suspicionMs;
   }

@@ -4,12 +4,12 @@ import { pushBody } from './push-body.ts';
 import type { DeliverySubscription } from './subscription.ts';
 import { zato2PushBody } from './zato2-body.ts';
 
-export interface PushReply {
+interface PushReply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-export interface PushRequest {
+interface PushRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -17,7 +17,7 @@ export interface PushRequest {
   readonly retry: false;
 }
 
-export interface PushConnection {
+interface PushConnection {
   post(cid: string, data: string, request: PushRequest): Promise<PushReply>;
 }
 

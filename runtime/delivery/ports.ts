@@ -11,7 +11,7 @@ export interface Rejection {
   readonly version?: string;
 }
 
-export interface TakeOptions {
+interface TakeOptions {
   readonly max?: number;
   readonly leaseMs?: number;
   readonly maxDeliveries?: number;

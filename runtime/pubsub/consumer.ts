@@ -51,7 +51,7 @@ export type Rejected = 'waiting' | 'delayed' | 'dead' | 'gone';
 /** Reason in the details of a Fault: the queue is another reader's now. */
 export const notHeld = 'not-held';
 
-export const defaultMaxDeliveries = 20;
+const defaultMaxDeliveries = 20;
 const defaultLeaseMs = 30_000;
 /** 100 years: what has no end is in a score too. */
 const longestLeaseMs = 100 * 365 * 86_400_000;

@@ -1,5 +1,5 @@
 /** What travels with a message's data. Times are ms since 1970 by Redis' clock. */
-export interface MessageMeta {
+interface MessageMeta {
   readonly topic: string;
   /** 0-9; 9 is delivered first. */
   readonly priority: number;

@@ -90,7 +90,7 @@ export class Publisher {
           `The idempotency key ${publication.idempotencyKey} was used for other data`,
         );
       case 'crowded':
-        throw new Fault('too-many', `The queue of subscription ${rest[0]} is full`, {
+        throw new Fault('too-many', `A queue of topic ${publication.topic} is full`, {
           details: { reason: 'queue full', subKey: rest[0] },
           retryAfterMs: 5_000,
         });

@@ -7,7 +7,7 @@ import { messageId } from './message-id.ts';
  *   meta as JSON with short keys, then the data's bytes.
  * The head is packed by the publish script, which alone knows the time.
  */
-export const headBytes = 23;
+const headBytes = 23;
 
 /** Short keys: each byte is paid for every queued message. */
 interface RecordMeta {
@@ -30,7 +30,7 @@ interface RecordMeta {
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
-export const defaultContentType = 'application/json';
+const defaultContentType = 'application/json';
 
 export function encodeMeta(publication: Publication, expirationMs: number): string {
   const { topic, cid, publisher, correlId, contentType, hops = 0 } = publication;

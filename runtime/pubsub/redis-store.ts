@@ -94,7 +94,7 @@ function faultOf(error: unknown): Fault {
   if (error instanceof Error && error.name === 'ReplyError') {
     return new Fault('internal', 'Internal error', { cause: error });
   }
-  return new Fault('unavailable', `Redis did not answer: ${message}; the outcome is unknown`, {
+  return new Fault('unavailable', 'Redis did not answer; the outcome is unknown', {
     cause: error,
     details: { outcome: 'unknown' },
     retryAfterMs: 1_000,

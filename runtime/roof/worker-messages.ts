@@ -90,6 +90,7 @@ export class WorkerMessages {
     this.publisher = new ServicePublisher({
       broker: this.#broker,
       isService: (name) => registry.get(name) !== undefined,
+      isTopic: (name) => this.#rulesOf(name) !== undefined,
       topic: (name) => this.#topicOf(name),
     });
     const broker = this.#broker;

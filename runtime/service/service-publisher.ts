@@ -30,6 +30,8 @@ interface TopicSettings {
 export interface ServicePublisherOptions {
   readonly broker: PublicationBroker;
   readonly isService: (name: string) => boolean;
+  /** Whether a topic of this name is defined, in any case. */
+  readonly isTopic: (name: string) => boolean;
   /** @throws Fault `bad-request` for what cannot name a topic. */
   readonly topic: (name: string) => TopicSettings;
 }
@@ -64,8 +66,12 @@ export class ServicePublisher {
     return broker.publish(message);
   }
 
-  /** A service that is not deployed just now still is one while its queue exists. */
+  /**
+   * A topic that is defined comes before a service of the same name. A service that is not deployed just
+   * now still is one while its queue exists.
+   */
   #means(target: string, targetIsService: boolean): boolean {
+    if (!targetIsService && this.#options.isTopic(target)) return false;
     if (this.#options.isService(target) || this.#hasQueue(target)) return true;
     if (targetIsService) throw new Fault('not-found', `No such service: ${target}`);
     return false;

@@ -107,6 +107,7 @@ export class HenceSide {
     const publisher = new ServicePublisher({
       broker: observeBroker(this.broker, this.#journey, (subKey) => subKey),
       isService: (name) => this.registry.get(name) !== undefined,
+      isTopic: () => true,
       topic: (topic) => {
         checkTopicName(topic);
         return { topic: normaliseTopic(topic) };

@@ -126,7 +126,7 @@ export async function delivering(
   };
 }
 
-export function viewOf(subKey: string): DeliverySubscription {
+function viewOf(subKey: string): DeliverySubscription {
   return {
     subKey,
     name: subKey,

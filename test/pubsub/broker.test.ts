@@ -488,7 +488,7 @@ describe('Broker', () => {
       expect(await broker.redrive('one')).to.equal(2);
       const again = await take('one');
       expect(again.map(({ message }) => jsonOf(message))).to.deep.equal([0, 1, 3]);
-      expect(again[0]).to.include({ deliveries: 1, failures: 0 });
+      expect(again[0]).to.include({ deliveries: 2, failures: 0 });
     });
 
     it('end a subscription without leaving anything behind [F52]', async () => {

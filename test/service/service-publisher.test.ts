@@ -41,6 +41,7 @@ describe('publishing from services', () => {
     const publisher = new ServicePublisher({
       broker,
       isService: (name) => registry.get(name) !== undefined,
+      isTopic: (name) => name === 'defined',
       topic: (name) => {
         if (name.includes('#')) throw new Fault('bad-request', 'Topic name cannot contain "#"');
         return { topic: name.toLowerCase(), ...(name === 'urgent' ? { priority: 8 } : {}) };
@@ -89,6 +90,19 @@ describe('publishing from services', () => {
 
   const topicsOf = async (broker: Broker, subKey: string) =>
     (await broker.take(subKey, { max: 100 })).map(({ message }) => message);
+
+  it('takes a defined topic before a service of the same name', async () => {
+    class Defined extends Service {
+      handle() {}
+    }
+    const { broker, publish } = await worker({ defined: Defined });
+    await broker.subscribe({ subKey: 'sk1', topics: ['defined'], facts: {}, push: false });
+    await publish('defined', 1);
+    expect(await topicsOf(broker, 'sk1')).to.have.length(1);
+    expect(broker.subscriptions()).to.have.length(1);
+    await publish(Defined, 2);
+    expect(await topicsOf(broker, 'zato.service.defined')).to.have.length(1);
+  });
 
   it('stores a message for each subscriber of the topic, in lower case', async () => {
     const { broker, publish } = await worker();

@@ -117,7 +117,7 @@ return { #seqs, removed }
 `);
 
 /**
- * Dead messages back to their places, with a fresh start. They do not expire any more: somebody wants them now.
+ * Dead messages back to their places, with all their attempts again; how often they were handed out counts on. They do not expire any more: somebody wants them now.
  * Arguments: P, subKey, at most, "p" or "", then seqs, or none for the oldest.
  * Returns "w" or "" for whether the delivery must be woken, then the seqs.
  */
@@ -130,7 +130,8 @@ if #seqs == 0 then seqs = redis.call('ZRANGE', q .. 'x', 0, ARGV[3] - 1) end
 local reply = { '' }
 for _, seq in ipairs(seqs) do
   if redis.call('ZREM', q .. 'x', seq) == 1 then
-    setInfo(q, seq, { token = '0', deliveries = 0, failures = 0, max = 0, keep = 1, rest = '' })
+    local deliveries = info(q, seq).deliveries
+    setInfo(q, seq, { token = '0', deliveries = deliveries, failures = 0, max = 0, keep = 1, rest = '' })
     back(q, seq, 1)
     reply[#reply + 1] = seq
   end
