@@ -380,7 +380,7 @@ describe('Messages in the admin API', () => {
       expect(await redrive()).to.include({ redriven: 2, dead: 0 });
       const { items } = await browse('?state=waiting');
       expect(items.map(({ preview }) => preview)).to.deep.equal(['0', '1', '2', '3', '4']);
-      expect(items[0]).to.include({ deliveries: 0, failures: 0 });
+      expect(items[0]).to.include({ deliveries: 1, failures: 0 });
     });
 
     it('keeps the others dead when the trial fails, and says why', async () => {
