@@ -59,7 +59,6 @@ export class Broker {
   #revision = '0';
   #refreshing: Promise<void> | undefined;
   #reading: Promise<void> = Promise.resolve();
-  /** Not begun yet: it will see what is asked now. */
   #nextReading: Promise<void> | undefined;
 
   constructor(options: BrokerOptions) {
@@ -277,14 +276,13 @@ export class Broker {
     });
   }
 
-  /** One after the other, as an older answer must never come last; all that wait for their turn share one. */
+  /** One after the other: an older answer never comes last. Who waits for the next shares it. */
   #readSubscriptions(): Promise<void> {
     this.#nextReading ??= this.#reading.then(() => {
       this.#nextReading = undefined;
-      const read = this.#readSubscriptionsNow();
-      this.#reading = read.catch(() => undefined);
-      return read;
+      return this.#readSubscriptionsNow();
     });
+    this.#reading = this.#nextReading.catch(() => {});
     return this.#nextReading;
   }
 

@@ -56,7 +56,6 @@ export class WorkerFloor {
   readonly loader: Loader;
   readonly outgoing: OutgoingConnections;
   readonly channels: ChannelServer;
-  readonly webSockets: WebSocketServer;
   readonly #setup: WorkerSetup;
   readonly #host: WorkerHost;
   readonly #sealer: Sealer;
@@ -69,6 +68,7 @@ export class WorkerFloor {
   readonly invoke: (call: Call) => Promise<Reply>;
   readonly #connections: Redis[] = [];
   #messages: WorkerMessages | undefined;
+  #webSockets: WebSocketServer | undefined;
   #queue: Promise<InvocationQueue> | undefined;
   #runner: Promise<InvocationRunner> | undefined;
   #ticker: Promise<ScheduleRunner> | undefined;
@@ -79,6 +79,7 @@ export class WorkerFloor {
     installSourceMaps(floor.loader.sourceMaps);
     await floor.#store.start();
     floor.#messages = floor.#openMessages();
+    floor.#webSockets = floor.#openWebSockets(floor.#messages);
     floor.#rewire(['channel', 'outgoing', 'security']);
     floor.#store.onChange((changes) => {
       floor.#rewire([...new Set(changes.map(({ type }) => type))]);
@@ -131,11 +132,11 @@ export class WorkerFloor {
       log,
       fallback: (req, res) => this.webSockets.handle(req, res) || this.#ready.handle(req, res),
     });
-    this.webSockets = new WebSocketServer({
-      invoke: this.#observed('channel', (call) => this.registry.invoke(call)),
-      authenticator: this.#authenticator,
-      log,
-    });
+  }
+
+  get webSockets(): WebSocketServer {
+    if (this.#webSockets) return this.#webSockets;
+    throw new Fault('unavailable', 'The worker is not set up yet');
   }
 
   /** A server for the channels; it is not listening yet. */
@@ -188,7 +189,11 @@ export class WorkerFloor {
     // The parts behind these are built later than the registry.
     const pubsub = () => this.#ready.pubsub;
     const wsx = () => this.webSockets.clients;
+    const wsxPubsub = () => this.#ready.wsxPubSub;
     return {
+      get wsxPubsub() {
+        return wsxPubsub();
+      },
       get pubsub() {
         return pubsub();
       },
@@ -278,6 +283,16 @@ export class WorkerFloor {
       authenticator: this.#authenticator,
       journey: this.#journey,
       restSubscribe: this.#setup.restSubscribe,
+      log: this.#host.log,
+    });
+  }
+
+  #openWebSockets({ wsxPubSub }: WorkerMessages): WebSocketServer {
+    return new WebSocketServer({
+      invoke: this.#observed('channel', (call) => this.registry.invoke(call)),
+      authenticator: this.#authenticator,
+      gatewayServices: wsxPubSub.gatewayServices,
+      hooks: { answered: (session, response) => wsxPubSub.answered(session, response) },
       log: this.#host.log,
     });
   }

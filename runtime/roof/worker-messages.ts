@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
+import { WsxPubSub } from '../../channels/pubsub/websocket/wsx-pubsub.ts';
 import { Zato2Door } from '../../channels/pubsub/zato2/zato2-door.ts';
 import { Zato3Door } from '../../channels/pubsub/zato3/zato3-door.ts';
 import { Zato4Door } from '../../channels/pubsub/zato4/zato4-door.ts';
@@ -62,6 +63,8 @@ export class WorkerMessages {
   /** `this.pubsub` of services. */
   readonly pubsub: Zato3PubSub;
   readonly endpoints: EndpointBroker;
+  /** Topics for WebSocket clients. */
+  readonly wsxPubSub: WsxPubSub;
   readonly #doors: readonly Door[];
   readonly #clients: ClientSubscriptions;
   #queues: Promise<DeliveryQueues> | undefined;
@@ -112,8 +115,16 @@ export class WorkerMessages {
       },
       serverName: hostname(),
     });
+    this.wsxPubSub = new WsxPubSub({
+      broker,
+      endpointBroker: this.endpoints,
+      endpoints: this.messaging.endpoints,
+      redis: connect('command'),
+      log,
+    });
     this.#doors = this.#openDoors();
     this.messaging.start();
+    this.wsxPubSub.start();
   }
 
   /** Serves what is for a publish/subscribe API, and says whether it was. */
@@ -140,6 +151,7 @@ export class WorkerMessages {
   }
 
   async close(): Promise<void> {
+    await this.wsxPubSub.stop();
     this.messaging.close();
     const queues = await this.#queues?.catch(() => undefined);
     await queues?.close();

@@ -23,6 +23,7 @@ const doors = [
   'channels/websocket',
   'channels/channel-type.ts',
   'channels/pubsub/rest',
+  'channels/pubsub/websocket',
   'channels/pubsub/zato2',
   'channels/pubsub/zato3',
   'channels/pubsub/zato4',
@@ -57,6 +58,7 @@ const floors: Readonly<Record<string, readonly string[]>> = {
   'channels/channel-type.ts': [...ground, ...rooms, 'channels/http', 'channels/websocket'],
   // What the REST doors share.
   'channels/pubsub/rest': [...ground, ...rooms],
+  'channels/pubsub/websocket': [...ground, ...rooms],
   'channels/pubsub/zato2': [...ground, ...rooms, 'channels/pubsub/rest'],
   'channels/pubsub/zato3': [...ground, ...rooms, 'channels/pubsub/rest'],
   'channels/pubsub/zato4': [...ground, ...rooms, 'channels/pubsub/rest'],

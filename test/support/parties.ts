@@ -74,6 +74,7 @@ export async function gather(
   const log = collectingLog();
   const publisher = new ServicePublisher({
     broker: broker.broker,
+    isTopic: () => false,
     isService: (name) => registry.get(name) !== undefined,
     topic: (name) => ({ topic: name.toLowerCase() }),
   });

@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis';
 import type { Logger } from '../../../runtime/log/logger.ts';
 import type { Broker } from '../../../runtime/pubsub/broker.ts';
 import type { EndpointBroker } from '../../../runtime/pubsub/endpoint-broker.ts';
@@ -48,6 +49,20 @@ export const defaultDeliveryLimits: DeliveryLimits = {
   lookMs: 25_000,
   graceMs: 1_000,
 };
+
+export interface WsxPubSubOptions {
+  readonly broker: BrokerPort;
+  readonly endpointBroker: EndpointBrokerPort;
+  readonly endpoints: EndpointsPort;
+  /** For commands; shared with others. */
+  readonly redis: Redis;
+  /** The broker's; default `hence`. */
+  readonly namespace?: string;
+  readonly log: Logger;
+  readonly limits?: Partial<DeliveryLimits>;
+  /** A process that has not been heard of for so long is taken for dead; default 30 s. */
+  readonly deadMs?: number;
+}
 
 /** What all deliveries of a process share. */
 export interface DeliveryHost {

@@ -1,7 +1,5 @@
-import type { Redis } from 'ioredis';
 import { background } from '../../../runtime/core/background.ts';
 import { Fault } from '../../../runtime/core/fault.ts';
-import type { Logger } from '../../../runtime/log/logger.ts';
 import { newSubKey } from '../../../runtime/pubsub/endpoint-broker.ts';
 import { Holders } from '../../../runtime/pubsub/holders.ts';
 import type { SubscriptionRoute } from '../../../runtime/pubsub/route-table.ts';
@@ -11,36 +9,20 @@ import type { WsxSession } from '../../../runtime/service/wsx.ts';
 import { Caretaker } from './caretaker.ts';
 import { FrameWriter } from './delivery-frame.ts';
 import { Feed } from './feed.ts';
+import { Feeds } from './feeds.ts';
 import { gatewayServices } from './gateway-services.ts';
 import {
-  type BrokerPort,
   type ClientResponse,
   type DeliveryHost,
-  type DeliveryLimits,
   defaultDeliveryLimits,
-  type EndpointBrokerPort,
-  type EndpointsPort,
   type GatewayService,
+  type WsxPubSubOptions,
 } from './ports.ts';
-
-export interface WsxPubSubOptions {
-  readonly broker: BrokerPort;
-  readonly endpointBroker: EndpointBrokerPort;
-  readonly endpoints: EndpointsPort;
-  /** For commands; shared with others. */
-  readonly redis: Redis;
-  /** The broker's; default `hence`. */
-  readonly namespace?: string;
-  readonly log: Logger;
-  readonly limits?: Partial<DeliveryLimits>;
-  /** A process that has not been heard of for so long is taken for dead; default 30 s. */
-  readonly deadMs?: number;
-}
+import { takeBack } from './take-back.ts';
 
 const defaultDeadMs = 30_000;
 const beatsPerDeath = 3;
 const maxPerSession = 100;
-const page = 100;
 /** RFC 6455 registry: "try again later". */
 const tryAgainLater = 1013;
 const notAllowed = 'You are not allowed to access this resource';
@@ -53,9 +35,7 @@ export class WsxPubSub implements WsxPubSubPort {
   readonly #holders: Holders;
   readonly #caretaker: Caretaker;
   readonly #host: DeliveryHost;
-  readonly #feeds = new Map<string, Feed>();
-  /** By the id of the session, then by topic. */
-  readonly #sessions = new Map<string, Map<string, Feed>>();
+  readonly #feeds = new Feeds();
   /** By session and topic. */
   readonly #subscribing = new Map<string, Promise<string>>();
   readonly #endings = new Set<Promise<unknown>>();
@@ -107,7 +87,7 @@ export class WsxPubSub implements WsxPubSubPort {
   ): Promise<string> {
     const topic = normaliseTopic(topicName);
     const place = `${session.id} ${topic}`;
-    const known = this.#sessions.get(session.id)?.get(topic)?.subKey;
+    const known = this.#feeds.ofTopic(session, topic)?.subKey;
     if (known !== undefined) return Promise.resolve(known);
     const subscribing =
       this.#subscribing.get(place) ??
@@ -158,11 +138,10 @@ export class WsxPubSub implements WsxPubSubPort {
       await this.#holders.release(subKey, token);
       throw unknownKey(subKey);
     }
-    await this.#takeBack(subKey);
+    await takeBack(this.#options.broker, subKey);
     const clientAcks = route.facts?.['ack'] === 'client';
     const feed = this.#feedOf(session, { subKey, token, clientAcks });
-    const taken = this.#sessions.get(session.id)?.has(topic);
-    this.#deliver(feed, taken ? subKey : topic);
+    this.#deliver(feed, topic);
   }
 
   /** Ends a subscription of this client, whatever waits in its queue. */
@@ -177,14 +156,12 @@ export class WsxPubSub implements WsxPubSubPort {
 
   /** The key of a topic that this client subscribed to. */
   keyOf(session: WsxSession, topic: string): string | undefined {
-    return this.#sessions.get(session.id)?.get(normaliseTopic(topic))?.subKey;
+    return this.#feeds.ofTopic(session, normaliseTopic(topic))?.subKey;
   }
 
   /** What channels pass on: true when it was for a delivery. */
   answered(session: WsxSession, response: ClientResponse): boolean {
-    const feeds = this.#sessions.get(session.id)?.values() ?? [];
-    for (const feed of feeds) if (feed.answered(response)) return true;
-    return false;
+    return this.#feeds.of(session).some((feed) => feed.answered(response));
   }
 
   #feedOf(
@@ -197,23 +174,15 @@ export class WsxPubSub implements WsxPubSubPort {
   }
 
   #deliver(feed: Feed, topic: string): void {
-    const { session, subKey } = feed;
-    this.#feeds.set(subKey, feed);
-    const feeds = this.#sessions.get(session.id);
-    if (feeds) feeds.set(topic, feed);
-    else {
-      this.#sessions.set(session.id, new Map([[topic, feed]]));
+    const { session } = feed;
+    if (this.#feeds.add(feed, topic)) {
       // At once, where it closed meanwhile.
-      session.onClose(() => this.#closed(session));
+      session.onClose(() => {
+        for (const one of this.#feeds.removeAll(session)) this.#ending(this.#end(one), one);
+      });
     }
     // After the answer to who subscribed.
     setImmediate(() => feed.start());
-  }
-
-  #closed(session: WsxSession): void {
-    const feeds = [...(this.#sessions.get(session.id)?.values() ?? [])];
-    this.#sessions.delete(session.id);
-    for (const feed of feeds) this.#ending(this.#end(feed), feed);
   }
 
   async #end(feed: Feed): Promise<void> {
@@ -222,15 +191,9 @@ export class WsxPubSub implements WsxPubSubPort {
   }
 
   async #detach(feed: Feed): Promise<void> {
-    this.#forget(feed);
+    this.#feeds.remove(feed);
     // What cannot be put back comes back when its lease is over.
     await feed.close().catch((error: unknown) => this.#note(feed, error));
-  }
-
-  #forget(feed: Feed): void {
-    if (this.#feeds.get(feed.subKey) === feed) this.#feeds.delete(feed.subKey);
-    const feeds = this.#sessions.get(feed.session.id);
-    for (const [topic, one] of feeds ?? []) if (one === feed) feeds?.delete(topic);
   }
 
   /** What failed may have been done all the same. */
@@ -250,21 +213,6 @@ export class WsxPubSub implements WsxPubSubPort {
     );
   }
 
-  /** What the holder before was given and did not settle: nobody else will. */
-  async #takeBack(subKey: string): Promise<void> {
-    const { broker } = this.#options;
-    for (;;) {
-      const { items } = await broker.browse(subKey, { state: 'leased', limit: page });
-      const ids = items.map(({ message }) => message.msgId);
-      const leases = (await broker.leases(subKey, ids)).filter((lease) => lease !== undefined);
-      if (leases.length === 0) return;
-      await broker.reject(
-        subKey,
-        leases.map((lease) => ({ ...lease, countFailure: false })),
-      );
-    }
-  }
-
   /** Looks whether what is delivered here still is for here. */
   async #check(): Promise<void> {
     if (this.#feeds.size === 0) return;
@@ -272,7 +220,7 @@ export class WsxPubSub implements WsxPubSubPort {
     await broker.refresh();
     const subscribed = new Set(broker.subscriptions().map(({ subKey }) => subKey));
     await Promise.all(
-      [...this.#feeds.values()].map(async (feed) => {
+      this.#feeds.all().map(async (feed) => {
         const kept = subscribed.has(feed.subKey) && (await this.#keeps(feed.subKey, feed.token));
         if (!kept) await this.#lose(feed);
       }),
@@ -321,8 +269,8 @@ export class WsxPubSub implements WsxPubSubPort {
     throw new Fault('forbidden', notAllowed);
   }
 
-  #makeRoom({ id }: WsxSession): void {
-    if ((this.#sessions.get(id)?.size ?? 0) < maxPerSession) return;
+  #makeRoom(session: WsxSession): void {
+    if (this.#feeds.of(session).length < maxPerSession) return;
     throw new Fault('too-many', `A client has at most ${maxPerSession} subscriptions`);
   }
 

@@ -1,7 +1,5 @@
-import {
-  WsxPubSub,
-  type WsxPubSubOptions,
-} from '../../../../channels/pubsub/websocket/wsx-pubsub.ts';
+import type { WsxPubSubOptions } from '../../../../channels/pubsub/websocket/ports.ts';
+import { WsxPubSub } from '../../../../channels/pubsub/websocket/wsx-pubsub.ts';
 import type { WebSocketServerOptions } from '../../../../channels/websocket/websocket-server.ts';
 import type { Call } from '../../../../runtime/service/call.ts';
 import { gather, type Parties } from '../../../support/parties.ts';
