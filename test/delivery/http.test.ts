@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { expect } from 'chai';
 import type { OutgoingConnection } from '../../outgoing/http/connection.ts';
 import { connect, deadUrl, hostile, httpServer, type RunningServer } from '../outgoing/fixture.ts';
+import { selfSignedServer } from '../outgoing/tls-server.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { type Delivering, delivering } from './fixture.ts';
@@ -274,6 +275,29 @@ describe('deliveries to outgoing connections', () => {
       expect(letter?.lastError).to.match(says);
     });
   }
+
+  it('to a host that has no address are failed attempts: F46', async () => {
+    outgoing('crm', 'http://nobody.invalid');
+    await subscribe('a', { maxDeliveries: 2, retryMs: [5], timeoutMs: 5_000 });
+    await node.publish('a', 1);
+    const [letter] = await letters('a');
+    expect(letter?.reason).to.equal('max-deliveries');
+    expect(letter?.lastError).to.match(/host name that cannot be resolved/);
+  });
+
+  it('to an endpoint whose certificate nobody vouches for are failed attempts, and tell it nothing: F47', async () => {
+    const server = await selfSignedServer();
+    try {
+      outgoing('crm', server.url);
+      await subscribe('a', { maxDeliveries: 2, retryMs: [5], timeoutMs: 5_000 });
+      await node.publish('a', 1);
+      const [letter] = await letters('a');
+      expect(letter?.lastError).to.match(/not trusted: its TLS certificate is self-signed/);
+      expect(server.served()).to.equal(0);
+    } finally {
+      await server.stop();
+    }
+  });
 
   it('go on for others while one endpoint hangs: F48', async () => {
     const slow = await hostile(() => {});

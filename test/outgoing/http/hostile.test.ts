@@ -1,14 +1,10 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import type { Socket } from 'node:net';
 import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { Fault } from '../../../runtime/core/fault.ts';
 import { rejection } from '../../support/rejection.ts';
 import { answering, connect, deadUrl, hostile, type RunningServer } from '../fixture.ts';
+import { selfSignedServer } from '../tls-server.ts';
 
 const head = 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n';
 
@@ -227,16 +223,15 @@ describe('An outgoing connection and a hostile server', () => {
   });
 
   it('fails closed on a certificate that nobody vouches for', async () => {
-    const server = createTlsServer(selfSigned(), (_, response) => response.end('secret'));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const server = await selfSignedServer();
+    const { url } = server;
     const { connection } = connect({ url });
     const error = await rejection(connection.send('cid-1'));
     expect(error.message).to.equal(
       `Outgoing crm: ${url}/ is not trusted: its TLS certificate is self-signed`,
     );
     await connection.close();
-    await new Promise((resolve) => server.close(resolve));
+    await server.stop();
   });
 
   it('says so when the other side does not speak TLS', async () => {
@@ -281,34 +276,3 @@ describe('An outgoing connection and a hostile server', () => {
     }
   });
 });
-
-function selfSigned(): { readonly key: Buffer; readonly cert: Buffer } {
-  const dir = mkdtempSync(join(tmpdir(), 'hence-test-tls-'));
-  const key = join(dir, 'key.pem');
-  const cert = join(dir, 'cert.pem');
-  const request = [
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:prime256v1',
-    '-nodes',
-  ];
-  const subject = [
-    '-days',
-    '2',
-    '-subj',
-    '/CN=127.0.0.1',
-    '-addext',
-    'subjectAltName=IP:127.0.0.1',
-  ];
-  try {
-    execFileSync('openssl', [...request, ...subject, '-keyout', key, '-out', cert], {
-      stdio: 'ignore',
-    });
-    return { key: readFileSync(key), cert: readFileSync(cert) };
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
-}
