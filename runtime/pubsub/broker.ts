@@ -290,10 +290,8 @@ export class Broker {
     const answer = await this.#store.ask(subscriptionsScript, this.#revision);
     const [revision = '0', ...flat] = answer.map(String);
     if (revision === this.#revision) return;
-    const subscriptions: Subscription[] = [];
-    for (let at = 1; at < flat.length; at += 2) {
-      subscriptions.push(JSON.parse(flat[at] ?? '') as Subscription);
-    }
+    const made = flat.filter((_, at) => at % 2 === 1);
+    const subscriptions = made.map((text) => JSON.parse(text) as Subscription);
     this.#subscriptions = subscriptions;
     this.#source.learn(subscriptions);
     this.#revision = revision;

@@ -43,14 +43,14 @@ export interface Consumer {
 }
 
 /** What a front end cannot do by its nature, and is not asked. */
-export interface PublisherTraits {
+interface PublisherTraits {
   /** Numbers that JavaScript cannot hold: an API whose data are values has none. */
   readonly bigNumbers: boolean;
   /** Correlation id and its like. */
   readonly facts: boolean;
 }
 
-export interface ConsumerTraits {
+interface ConsumerTraits {
   readonly facts: boolean;
 }
 

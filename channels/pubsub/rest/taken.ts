@@ -2,7 +2,7 @@ import type { Delivery, Lease } from '../../../runtime/pubsub/message.ts';
 import type { RestExchange, RestHost } from './rest-exchange.ts';
 
 /** What settling needs of the broker. */
-export interface SettlingBroker {
+interface SettlingBroker {
   /** True per lease; false where it was no longer held. */
   ack(subKey: string, leases: readonly Lease[]): Promise<readonly boolean[]>;
   reject(

@@ -21,7 +21,7 @@ export type BrokerPort = Pick<
 >;
 
 export type EndpointBrokerPort = Pick<EndpointBroker, 'publish' | 'subscribe' | 'find'>;
-export type EndpointsPort = Pick<Endpoints, 'get' | 'bySecurity'>;
+type EndpointsPort = Pick<Endpoints, 'get' | 'bySecurity'>;
 
 export interface DeliveryLimits {
   /** Messages in one frame. */

@@ -5,7 +5,7 @@ import { publish } from './publish.ts';
 import { subscribe, unsubscribe } from './subscribe.ts';
 
 /** What a request is for. */
-export type Operation = (exchange: Exchange, topic: string) => Promise<void>;
+type Operation = (exchange: Exchange, topic: string) => Promise<void>;
 
 /** A path of this door: its topic, and what each method does with it. */
 export interface Place {

@@ -356,7 +356,7 @@ describe('Zato 3.x REST', () => {
     expect((await world.publish({ data: 1 })).status).to.equal(200);
     const { status, headers, json } = await world.publish({ data: 2 });
     expect([status, headers['retry-after']]).to.deep.equal([503, '5']);
-    expect(json['details']).to.equal('The queue of subscription full is full');
+    expect(json['details']).to.equal('A queue of topic /customer/created is full');
   });
 
   it('answers 503 to a topic that is not enabled', async () => {
