@@ -11,7 +11,10 @@ export async function createDefinition(noun: Noun, call: Call, given: string): P
   const { session, options } = call;
   const change = readFlags(call.command, noun);
   const missing = noun.flags.filter(
-    (flag) => flag.required === true && getKey(change, flag.key) === undefined,
+    ({ required, key, unless }) =>
+      required === true &&
+      getKey(change, key) === undefined &&
+      (unless === undefined || getKey(change, unless) === undefined),
   );
   if (session.interactive) await askFor(missing, noun, given, change);
   else

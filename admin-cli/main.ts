@@ -63,6 +63,11 @@ const nouns: readonly Noun[] = [
     load: async (command) => (await import('./commands/permission.ts')).addPermission(command),
   },
   {
+    name: 'endpoint',
+    about: 'parties of Zato 3.x, and what they may publish and subscribe to',
+    load: async (command) => (await import('./commands/endpoint.ts')).addEndpoint(command),
+  },
+  {
     name: 'schedule',
     about: 'services called by the clock: run now, history',
     load: async (command) => (await import('./commands/schedule.ts')).addSchedule(command),

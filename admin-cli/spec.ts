@@ -12,6 +12,8 @@ export interface SpecFlag {
   readonly key: string;
   /** `create` wants it. */
   readonly required?: boolean;
+  /** Then not, when this key is set. */
+  readonly unless?: string;
   readonly choices?: readonly string[];
   /** The value for a text; the text itself without it. */
   readonly read?: (text: string) => unknown;

@@ -8,6 +8,8 @@ import { decodeData, encodeData } from './service/message-data.ts';
 import { Model, type ModelClass } from './service/model.ts';
 import type { OutgoingCalls, OutgoingReply, OutgoingRequest, Ports } from './service/ports.ts';
 import type { PublishResult, ServicePublication } from './service/publication.ts';
+import type { PubSubPort } from './service/pubsub-ports.ts';
+import { recordedPubSub } from './service/recorded-pubsub.ts';
 import { Registry } from './service/registry.ts';
 import { Service } from './service/service.ts';
 import { isServiceClass, type ServiceClass, serviceName } from './service/service-class.ts';
@@ -40,6 +42,11 @@ export interface TestOptions {
   >;
   /** How publications end: a Fault to throw, or a function that may answer, or throw one. */
   readonly publish?: Fault | ((message: PublishedMessage) => Partial<PublishResult> | undefined);
+  /**
+   * What `this.pubsub` does beyond publishing, which is recorded: `getMessages` gives none, and
+   * subscribing a key, unless these say otherwise.
+   */
+  readonly pubsub?: Partial<Omit<PubSubPort, 'publish'>>;
   /** What `this.kvdb.conn` is: an ioredis client, or an object with the commands that are used. */
   readonly kvdb?: object;
 }
@@ -100,9 +107,14 @@ export function testService(Tested: ServiceClass, options: TestOptions = {}): Se
   const logs: LoggedLine[] = [];
   const published: PublishedMessage[] = [];
   const models = new SeenModels();
+  const publish = publishing(options, published, models);
   const ports = {
     ...portsOf(options, sent, invoked, logs),
-    publish: publishing(options, published, models),
+    publish,
+    pubsub: recordedPubSub(async (publication) => {
+      await publish(publication);
+      return published.length;
+    }, options.pubsub),
     modelName: models.name,
   };
   const registry = new RecordingRegistry(ports, invoked);
@@ -156,7 +168,7 @@ function portsOf(
   sent: SentRequest[],
   invoked: InvokedService[],
   logs: LoggedLine[],
-): Omit<Ports, 'publish'> {
+): Omit<Ports, 'publish' | 'pubsub'> {
   return {
     log: recorder(logs, {}),
     outgoing: (name) => ({ conn: stubConnection(name, options, sent) }),

@@ -156,8 +156,9 @@ export class WorkerLife {
     this.#rpc.notify('heartbeat', {
       rssBytes: rss,
       heapUsedBytes: heapUsed,
-      inFlight: this.#floor?.channels.inFlight ?? 0,
-      served: this.#floor?.channels.served ?? 0,
+      inFlight: (this.#floor?.channels.inFlight ?? 0) + (this.#floor?.webSockets.inFlight ?? 0),
+      served: (this.#floor?.channels.served ?? 0) + (this.#floor?.webSockets.served ?? 0),
+      sockets: this.#floor?.webSockets.sockets ?? 0,
       retiredAlive: this.#floor?.loader.gauge().retired ?? 0,
       stallMs,
     } satisfies Heartbeat);
@@ -189,13 +190,13 @@ export class WorkerLife {
   /** Nothing new is accepted; each connection ends with its next reply, and idle ones after a moment. */
   async #stopServing(): Promise<void> {
     const server = this.#server;
-    const channels = this.#floor?.channels;
-    if (!server) return;
+    const floor = this.#floor;
+    if (!server || !floor) return;
     // Not http's own close(): that ends idle connections under the requests that are on their way.
     const closed = new Promise<void>((resolve) => {
       net.Server.prototype.close.call(server, () => resolve());
     });
-    const drained = channels?.drain();
+    const drained = Promise.all([floor.channels.drain(), floor.webSockets.drain()]);
     const { promise: lingered, timer } = after(lingerMs);
     await Promise.race([closed, lingered]);
     clearTimeout(timer);

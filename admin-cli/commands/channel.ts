@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { addDefinitionVerbs } from '../definition.ts';
 import { ago, cell } from '../format.ts';
 import type { Noun } from '../noun.ts';
+import { readList, readNumber } from '../spec.ts';
 
 const channel: Noun = {
   type: 'channel',
@@ -9,8 +10,14 @@ const channel: Noun = {
   columns: [
     { head: 'NAME', cell: (view) => view.name },
     { head: 'PATH', cell: (view) => cell(view['path']) },
-    { head: 'METHOD', cell: (view) => cell(view['method'] ?? 'any') },
-    { head: 'SERVICE', cell: (view) => cell(view['service']) },
+    {
+      head: 'METHOD',
+      cell: (view) => (view['type'] === 'websocket' ? 'websocket' : cell(view['method'] ?? 'any')),
+    },
+    {
+      head: 'SERVICE',
+      cell: (view) => (view['gateway'] === true ? 'gateway' : cell(view['service'])),
+    },
     { head: 'SECURITY', cell: (view) => cell(view['security']) },
     { head: 'STATE', cell: (view) => (view['enabled'] === false ? 'disabled' : 'enabled') },
     { head: 'FORMAT', wide: true, cell: (view) => cell(view['dataFormat']) },
@@ -25,6 +32,13 @@ const channel: Noun = {
       about: 'the service it calls',
       key: 'service',
       required: true,
+      unless: 'gateway',
+    },
+    {
+      flags: '--type <type>',
+      about: 'http, unless given',
+      key: 'type',
+      choices: ['http', 'websocket'],
     },
     { flags: '--method <method>', about: 'the one method it takes', key: 'method' },
     { flags: '--security <name>', about: 'who may call: a security definition', key: 'security' },
@@ -45,6 +59,40 @@ const channel: Noun = {
       key: 'headers',
       pairs: true,
     },
+    {
+      flags: '--gateway',
+      about: 'websocket: each frame names its service',
+      key: 'gateway',
+      value: true,
+    },
+    {
+      flags: '--allow <names>',
+      about: 'websocket: services of a gateway, by commas, with *',
+      key: 'allow',
+      read: readList,
+    },
+    { flags: '--ping-interval <time>', about: 'websocket: 45s', key: 'pingInterval' },
+    {
+      flags: '--pings-missed <count>',
+      about: 'websocket: so many in a row end a connection',
+      key: 'pingsMissed',
+      read: readNumber,
+    },
+    { flags: '--token-ttl <time>', about: 'websocket: how long a login counts', key: 'tokenTtl' },
+    { flags: '--login-timeout <time>', about: 'websocket: 5s', key: 'loginTimeout' },
+    { flags: '--max-frame <size>', about: 'websocket: bytes, or 512kb, 1mb', key: 'maxFrame' },
+    { flags: '--idle <time>', about: 'websocket: silent clients are disconnected', key: 'idle' },
+    {
+      flags: '--max-connections <count>',
+      about: 'websocket: in each worker',
+      key: 'maxConnections',
+      read: readNumber,
+    },
+    {
+      flags: '--hook <service>',
+      about: 'websocket: told of clients that come and go',
+      key: 'hook',
+    },
     { flags: '--enabled', about: 'let it serve', key: 'enabled', value: true },
     { flags: '--disabled', about: 'keep it, but do not serve', key: 'enabled', value: false },
   ],
@@ -52,6 +100,8 @@ const channel: Noun = {
     create: [
       'hence channel create notify --path /notify --service pushover.send-message',
       'hence channel create order --path "/orders/{id}" --method GET --service orders.get --security partner',
+      'hence channel create desk --type websocket --path /desk --service desk.handle --security desk',
+      'hence channel create hub --type websocket --path /hub --gateway --allow "zato.*,orders.*"',
     ],
     edit: [
       'hence channel edit notify --timeout 5s --header cache-control=no-store',

@@ -92,6 +92,8 @@ function refuseSameRequests(
   if (!spec.enabled) return;
   const shape = shapeOfSpec(spec);
   for (const [other, taken] of others) {
+    // Of a definition type that has other kinds of channels too.
+    if (taken.type !== spec.type) continue;
     if (other === name || !taken.enabled || !sameMethods(spec.method, taken.method)) continue;
     if (shapeOfSpec(taken) !== shape) continue;
     throw new Fault(

@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto';
 import { Fault } from '../../runtime/core/fault.ts';
+import { toJson } from '../../runtime/core/to-json.ts';
 import type { Reply } from '../../runtime/service/call.ts';
 import type { Channel } from './channel.ts';
 import { isHeaderName, isHeaderValue, isReservedHeader } from './header-rules.ts';
@@ -35,19 +35,6 @@ export function encodeReply(channel: Channel, reply: Reply, cid: string): Encode
   const own = addHeaders(headers, channel, reply);
   if (!own && !empty && !bodiless) headers.push('Content-Type', typeOf(channel, payload));
   return { status, headers, body: bodiless ? undefined : body };
-}
-
-/** JSON, in which a BigInt is a number with all its digits. */
-function toJson(value: unknown): string {
-  let written: string | undefined;
-  try {
-    written = JSON.stringify(value);
-  } catch (error) {
-    if (!hasBigInt(error)) throw error;
-    written = withBigInts(value);
-  }
-  if (written === undefined) throw new TypeError(`a ${typeof value} has no JSON`);
-  return written;
 }
 
 function bodyOf(channel: Channel, payload: unknown): string | Buffer {
@@ -110,17 +97,4 @@ function add(
   }
   seen.add(key);
   headers.push(name, sent);
-}
-
-function hasBigInt(error: unknown): boolean {
-  return error instanceof TypeError && error.message.includes('BigInt');
-}
-
-function withBigInts(value: unknown): string | undefined {
-  // Nobody can know this mark, so no string of the value can look like it.
-  const mark = `bigint-${randomUUID()}:`;
-  const marked = JSON.stringify(value, (_, item: unknown) =>
-    typeof item === 'bigint' ? `${mark}${item}` : item,
-  );
-  return marked?.replaceAll(new RegExp(`"${mark}(-?\\d+)"`, 'g'), '$1');
 }

@@ -87,6 +87,8 @@ export interface WorkerView {
   readonly retiredAlive: number;
   /** The longest stall of its event loop since the last heartbeat. */
   readonly stallMs: number;
+  /** Open WebSocket connections. */
+  readonly sockets: number;
 }
 
 export interface Status {

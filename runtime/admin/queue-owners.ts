@@ -11,7 +11,7 @@ export interface QueueOwner {
   readonly delivery: 'pull' | 'push';
   readonly enabled: boolean;
   readonly paused: boolean;
-  readonly lease?: string | number;
+  readonly lease?: string | number | undefined;
   readonly maxDeliveries?: number;
   readonly maxInflight?: number;
 }

@@ -2,6 +2,7 @@ import { Fault } from '../core/fault.ts';
 import { type Attempt, errorText, type Outcome, type Target } from './outcome.ts';
 import { pushBody } from './push-body.ts';
 import type { DeliverySubscription } from './subscription.ts';
+import { zato2PushBody } from './zato2-body.ts';
 
 interface PushReply {
   readonly status: number;
@@ -51,9 +52,10 @@ export class HttpTarget implements Target {
 
   async deliver({ subscription, delivery, timeoutMs, signal }: Attempt): Promise<Outcome> {
     const { message, deliveries } = delivery;
+    const zato2 = subscription.format === 'zato2';
     try {
       const { conn } = this.#connections(subscription.outgoing ?? '');
-      const body = pushBody(message);
+      const body = zato2 ? zato2PushBody(message) : pushBody(message);
       const reply = await conn.post(message.cid, body.text, {
         timeoutMs,
         signal,
@@ -64,7 +66,7 @@ export class HttpTarget implements Target {
           'x-hence-delivery': String(deliveries),
         },
       });
-      return outcomeOf(reply);
+      return zato2 ? zato2OutcomeOf(reply) : outcomeOf(reply);
     } catch (thrown) {
       return failureOf(thrown);
     }
@@ -97,6 +99,22 @@ function outcomeOf({ status, headers }: PushReply): Outcome {
     endpoint: true,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs, forAll: true }),
   };
+}
+
+/** Zato 2.0: 200 acknowledges, anything else rejects; it knows no last word. */
+function zato2OutcomeOf(reply: PushReply): Outcome {
+  if (reply.status === 200) return { kind: 'done' };
+  const outcome = outcomeOf(reply);
+  if (outcome.kind === 'held') return outcome;
+  if (outcome.kind !== 'failed') {
+    return {
+      kind: 'failed',
+      error: `answered ${reply.status}, and only 200 accepts`,
+      endpoint: true,
+    };
+  }
+  const { refused: _, ...failed } = outcome;
+  return failed;
 }
 
 /** Seconds, or a date. */

@@ -40,7 +40,7 @@ export function pushBody(message: Message): PushBody {
 }
 
 /** A string as it is, any other JSON as its text. */
-function textOf({ contentType, data }: Message): string {
+export function textOf({ contentType, data }: Pick<Message, 'contentType' | 'data'>): string {
   const text = data.toString();
   if (contentType !== 'application/json' || !text.trimStart().startsWith('"')) return text;
   try {

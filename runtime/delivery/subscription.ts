@@ -6,6 +6,8 @@ export interface DeliverySubscription {
   /** Exactly one of the two is given. */
   readonly service?: string;
   readonly outgoing?: string;
+  /** Of what an outgoing connection is sent; default `zato4`. */
+  readonly format?: 'zato4' | 'zato2';
   readonly enabled: boolean;
   readonly paused: boolean;
   /** Taken at once at most. */

@@ -15,6 +15,8 @@ export interface Heartbeat {
   readonly retiredAlive: number;
   /** The longest stall of its event loop since the last heartbeat, in ms. */
   readonly stallMs: number;
+  /** Open WebSocket connections. */
+  readonly sockets: number;
 }
 
 export type WorkerState = 'starting' | 'standby' | 'serving' | 'draining' | 'dead';
@@ -50,6 +52,7 @@ const nothing: Heartbeat = {
   served: 0,
   retiredAlive: 0,
   stallMs: 0,
+  sockets: 0,
 };
 
 /** One worker as the control process sees it: its process, state, heartbeats and requests. */

@@ -59,6 +59,7 @@ export class Broker {
   #revision = '0';
   #refreshing: Promise<void> | undefined;
   #reading: Promise<void> = Promise.resolve();
+  #nextReading: Promise<void> | undefined;
 
   constructor(options: BrokerOptions) {
     const { redis, source, namespace = 'hence', onWake = () => {} } = options;
@@ -132,6 +133,7 @@ export class Broker {
   /**
    * Leases messages: highest priority first, then oldest. What is neither acked, rejected nor extended in
    * time comes back, as a failed attempt.
+   * @throws Fault `too-many` when `refuseFull` and `maxInflight` are leased; `conflict` when another reader holds it
    */
   take(subKey: string, options: TakeOptions = {}): Promise<readonly Delivery[]> {
     return this.#consumer.take(subKey, options);
@@ -150,6 +152,14 @@ export class Broker {
   /** A lease of `leaseMs` from now, for each that is still held. */
   extend(subKey: string, leases: readonly Lease[], leaseMs: number): Promise<readonly boolean[]> {
     return this.#consumer.extend(subKey, leases, leaseMs);
+  }
+
+  /**
+   * What is leased now of these messages, by an id of any API or by the one its publisher gave it (the oldest
+   * that is leased); undefined for what is not.
+   */
+  leases(subKey: string, ids: readonly string[]): Promise<readonly (Lease | undefined)[]> {
+    return this.#consumer.leases(subKey, ids);
   }
 
   depth(subKeys: readonly string[]): Promise<readonly Depth[]> {
@@ -266,20 +276,22 @@ export class Broker {
     });
   }
 
-  /** One after the other: an older answer never comes last. */
+  /** One after the other: an older answer never comes last. Who waits for the next shares it. */
   #readSubscriptions(): Promise<void> {
-    const read = this.#reading.then(() => this.#readSubscriptionsNow());
-    this.#reading = read.catch(() => undefined);
-    return read;
+    this.#nextReading ??= this.#reading.then(() => {
+      this.#nextReading = undefined;
+      return this.#readSubscriptionsNow();
+    });
+    this.#reading = this.#nextReading.catch(() => {});
+    return this.#nextReading;
   }
 
   async #readSubscriptionsNow(): Promise<void> {
-    const [revision = '0', ...flat] = (await this.#store.ask(subscriptionsScript)).map(String);
+    const answer = await this.#store.ask(subscriptionsScript, this.#revision);
+    const [revision = '0', ...flat] = answer.map(String);
     if (revision === this.#revision) return;
-    const subscriptions: Subscription[] = [];
-    for (let at = 1; at < flat.length; at += 2) {
-      subscriptions.push(JSON.parse(flat[at] ?? '') as Subscription);
-    }
+    const made = flat.filter((_, at) => at % 2 === 1);
+    const subscriptions = made.map((text) => JSON.parse(text) as Subscription);
     this.#subscriptions = subscriptions;
     this.#source.learn(subscriptions);
     this.#revision = revision;

@@ -13,6 +13,10 @@ interface MessageMeta {
   readonly correlId?: string;
   readonly inReplyTo?: string;
   readonly extClientId?: string;
+  /** The publisher's own id of it, as Zato 2.0 takes one; nothing says that no other message has it. */
+  readonly givenId?: string;
+  /** Who wants text gets the data as it is, and not what a JSON string of it says (Zato 2.0's payload). */
+  readonly verbatim?: boolean;
   /** The publisher's own time, as ISO 8601; never used for order or expiry. */
   readonly pubTime?: string;
   /** The Model class the data is an instance of. */
@@ -48,6 +52,10 @@ export interface Publication {
   readonly correlId?: string;
   readonly inReplyTo?: string;
   readonly extClientId?: string;
+  /** 1-200 visible ASCII characters, but `"` and the backslash. */
+  readonly givenId?: string;
+  /** Default false. */
+  readonly verbatim?: boolean;
   readonly pubTime?: string;
   readonly dataClass?: string;
   readonly hops?: number;

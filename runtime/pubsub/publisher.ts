@@ -3,7 +3,7 @@ import { Fault } from '../core/fault.ts';
 import { defaultExpirationMs, defaultPriority, type Limits } from './limits.ts';
 import { acceptScript, crowdedScript, fanScript } from './lua/publish.ts';
 import type { Publication, Published } from './message.ts';
-import { messageId } from './message-id.ts';
+import { givenIdRule, isGivenId, messageId } from './message-id.ts';
 import { type Outcome, type Parcel, PublishBatches } from './publish-batches.ts';
 import { encodeMeta } from './record.ts';
 import type { RedisStore } from './redis-store.ts';
@@ -242,6 +242,10 @@ function check(publication: Publication, bytes: number, limits: Limits): void {
       'bad-request',
       `Expiration is ${expirationMs} ms; it must be a whole number above 0`,
     );
+  }
+  const { givenId } = publication;
+  if (givenId !== undefined && !isGivenId(givenId)) {
+    throw new Fault('bad-request', `A message's own id is ${givenIdRule}`);
   }
   if (hops > limits.maxHops) {
     throw new Fault(

@@ -8,7 +8,7 @@ import {
   removeScript,
 } from './lua/look.ts';
 import type { Depth, MessageState, QueuedMessage } from './message.ts';
-import { seqOf } from './message-id.ts';
+import { isIdOf, seqOf } from './message-id.ts';
 import { decodeRecord } from './record.ts';
 import type { RedisStore } from './redis-store.ts';
 import type { Routes } from './routes.ts';
@@ -97,7 +97,7 @@ export class Queues {
       if (!Buffer.isBuffer(record) || record.length === 0) return [];
       const message = decodeRecord(seq, record);
       // The same number of another Redis, or a guessed id.
-      if (message.msgId !== msgId) return [];
+      if (!isIdOf(msgId, message.msgId)) return [];
       for (let n = 0; n + 3 < flat.length; n += 4) {
         const [subKey, state, score, info] = flat.slice(n, n + 4).map(String);
         found.push(

@@ -3,7 +3,7 @@ import { parseDuration } from '../core/duration.ts';
 import { Fault } from '../core/fault.ts';
 import { isName, nameRule } from '../core/name.ts';
 import { checkTopicName, normaliseTopic } from './topic-name.ts';
-import { checkPattern } from './topic-pattern.ts';
+import { checkPathPattern, checkPattern } from './topic-pattern.ts';
 
 /** The name of another definition or of a service. */
 export const otherName = z.string().refine(isName, { error: nameRule });
@@ -18,6 +18,9 @@ export const topicTexts = textsBy((text) => {
 
 /** What Zato 4.x takes as a pattern of a permission, in lower case, each once. */
 export const patternTexts = textsBy(checkPattern);
+
+/** Patterns of an endpoint (Zato 3.x), in lower case, each once. */
+export const pathPatternTexts = textsBy(checkPathPattern);
 
 /** A length of time between two others. */
 export function durationBetween(min: string, max: string) {

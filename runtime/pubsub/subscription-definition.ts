@@ -13,6 +13,8 @@ export interface SubscriptionSpec {
   /** A push goes to one of these two. */
   readonly service?: string | undefined;
   readonly outgoing?: string | undefined;
+  /** What an outgoing connection is sent: the body of Zato 4, unless it is 2.0's. */
+  readonly format?: 'zato4' | 'zato2' | undefined;
   /** Publishing puts nothing in its queue otherwise. */
   readonly enabled: boolean;
   /** Messages queue up, and nothing is delivered. */
@@ -33,13 +35,16 @@ export interface SubscriptionSpec {
   readonly whenFull: 'refuse' | 'drop';
   /** Messages taken and not yet acknowledged at most. */
   readonly maxInflight: number;
-  /** How long a taken message may stay unacknowledged. */
-  readonly lease: string | number;
+  /** How long a taken message may stay unacknowledged; what the API it is read by says where absent. */
+  readonly lease?: string | number | undefined;
   /** How long one push may take. */
   readonly timeout: string | number;
   /** Given to it at its creation; absent only before. */
   readonly subKey?: string | undefined;
 }
+
+/** Of a taken message, where neither the subscription nor the API it is read by says it. */
+export const defaultLease = '30s';
 
 /** About three days in all, as Standard Webhooks spreads its attempts. */
 const defaultRetry = '1s 5s 30s 5m 30m 2h 5h 10h 14h 20h 24h'.split(' ');
@@ -53,6 +58,7 @@ const schema: z.ZodType<SubscriptionSpec> = z
     delivery: z.enum(['pull', 'push']).optional(),
     service: otherName.optional(),
     outgoing: otherName.optional(),
+    format: z.enum(['zato4', 'zato2']).optional(),
     enabled: z.boolean().default(true),
     paused: z.boolean().default(false),
     batch: z.int().min(1).max(1_000).default(50),
@@ -67,7 +73,7 @@ const schema: z.ZodType<SubscriptionSpec> = z
     maxDepth: z.int().min(1).max(10_000_000).default(1_000_000),
     whenFull: z.enum(['refuse', 'drop']).default('refuse'),
     maxInflight: z.int().min(1).max(100_000).default(1_000),
-    lease: durationBetween('1s', '12h').default('30s'),
+    lease: durationBetween('1s', '12h').optional(),
     timeout: durationBetween('1ms', '1h').default('60s'),
     subKey: z
       .string()
@@ -143,6 +149,9 @@ function problemsOf(spec: SubscriptionSpec): readonly (readonly [string, string]
   }
   if (spec.delivery === 'pull' && spec.security === undefined) {
     problems.push(['security', 'pull needs a security definition: whose messages they are']);
+  }
+  if (spec.format !== undefined && spec.outgoing === undefined) {
+    problems.push(['format', 'only what an outgoing connection is sent has a format']);
   }
   if (spec.ordered && spec.concurrency > 1) {
     problems.push(['concurrency', 'ordered delivery is one at a time: concurrency must be 1']);

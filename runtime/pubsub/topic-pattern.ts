@@ -12,9 +12,10 @@ export interface TopicPattern {
  * `*` is any run of characters but dots, the empty one too; `**` as a whole segment is any number of
  * segments, none too: `orders.**` takes `orders`. Within a segment two stars also take dots (Zato 4.x).
  * Everything else is literal. Case counts.
+ * @param separator of segments, one character: Zato 3.x has `/`
  */
-export function compilePattern(text: string): TopicPattern {
-  if (text.includes('*')) return new Wildcard(text);
+export function compilePattern(text: string, separator = '.'): TopicPattern {
+  if (text.includes('*')) return new Wildcard(text, separator);
   return { text, wildcard: false, matches: (topic) => topic === text };
 }
 
@@ -22,6 +23,12 @@ const reserved = ['zato', 'zpsk'];
 
 /** @throws Fault `bad-request` for what Zato 4.x does not take as a pattern of topics. */
 export function checkPattern(text: string): void {
+  const problem = problemOf(text) ?? reservedIn(text);
+  if (problem !== undefined) throw new Fault('bad-request', problem);
+}
+
+/** The same for a pattern of Zato 3.x, where nothing is reserved. @throws Fault `bad-request` */
+export function checkPathPattern(text: string): void {
   const problem = problemOf(text);
   if (problem !== undefined) throw new Fault('bad-request', problem);
 }
@@ -35,12 +42,14 @@ function problemOf(text: string): string | undefined {
   if (text.trim() !== text) {
     return `A topic pattern cannot begin or end with whitespace: \`${text}\``;
   }
-  if (text.includes('#')) return `A topic pattern cannot contain "#": ${text}`;
+  return text.includes('#') ? `A topic pattern cannot contain "#": ${text}` : undefined;
+}
+
+function reservedIn(text: string): string | undefined {
   const word = reserved.find((one) => text.toLowerCase().includes(one));
   return word && `A topic pattern cannot contain "${word}", which is reserved: ${text}`;
 }
 
-const dot = 0x2e;
 const star = -1;
 const any = -2;
 /** Takes no character: where a way begins that may be left out. */
@@ -62,6 +71,7 @@ class Wildcard implements TopicPattern {
   readonly wildcard = true;
   readonly #steps: Int16Array;
   readonly #jumps: Int16Array;
+  readonly #separator: number;
   /** Literal text that every match begins and ends with. */
   readonly #prefix: string;
   readonly #suffix: string;
@@ -69,9 +79,10 @@ class Wildcard implements TopicPattern {
   #now: Uint8Array;
   #next: Uint8Array;
 
-  constructor(text: string) {
-    const program = programOf(text);
+  constructor(text: string, separator: string) {
+    const program = programOf(text, separator);
     this.text = text;
+    this.#separator = separator.charCodeAt(0);
     this.#prefix = prefixOf(program);
     this.#suffix = suffixOf(program);
     this.#steps = Int16Array.from(program.steps);
@@ -102,7 +113,7 @@ class Wildcard implements TopicPattern {
       if (now[at] === 0) continue;
       const step = steps[at];
       if (step === code) next[at + 1] = 1;
-      else if (step === any || (step === star && code !== dot)) next[at] = 1;
+      else if (step === any || (step === star && code !== this.#separator)) next[at] = 1;
       else continue;
       alive = true;
     }
@@ -124,24 +135,27 @@ class Wildcard implements TopicPattern {
   }
 }
 
-function programOf(text: string): Program {
+function programOf(text: string, separator: string): Program {
+  const between = separator.charCodeAt(0);
   const steps: number[] = [];
   const jumps: number[] = [];
   const optional = (...group: number[]): void => {
     jumps[steps.length] = steps.length + group.length;
     steps.push(...group);
   };
-  const segments = text.split('.').filter((one, at, all) => one !== '**' || all[at - 1] !== '**');
-  // The first of several segments brings the dot that follows it, each other one the dot before it.
-  let needsDot = false;
+  const segments = text
+    .split(separator)
+    .filter((one, at, all) => one !== '**' || all[at - 1] !== '**');
+  // The first of several segments brings the separator that follows it, each other one that before it.
+  let needsSeparator = false;
   for (const [at, segment] of segments.entries()) {
     if (segment !== '**') {
-      if (needsDot) steps.push(dot);
+      if (needsSeparator) steps.push(between);
       steps.push(...stepsOf(segment));
     } else if (segments.length === 1) steps.push(any);
-    else if (at === 0) optional(gate, any, dot);
-    else optional(dot, any);
-    needsDot = at > 0 || segment !== '**';
+    else if (at === 0) optional(gate, any, between);
+    else optional(between, any);
+    needsSeparator = at > 0 || segment !== '**';
   }
   return { steps, jumps: Array.from(steps, (_, at) => jumps[at] ?? 0) };
 }

@@ -22,20 +22,27 @@ export class Wakes {
     await this.#store.within(redis.hset(`${prefix}ps:waiters`, subKey, 1));
   }
 
-  /** Until the subscription is woken, the time is up, or the signal ends it. */
-  wait(subKey: string, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  /** Until the subscription is woken (then true), the time is up, or the signal ends it. */
+  wait(subKey: string, ms: number, signal: AbortSignal | undefined): Promise<boolean> {
     return new Promise((resolve) => {
       const waiters = this.#waiting.get(subKey) ?? new Set();
-      const finish = () => {
+      const finish = (woken: boolean) => {
         clearTimeout(timer);
-        signal?.removeEventListener('abort', finish);
-        waiters.delete(finish);
+        signal?.removeEventListener('abort', give);
+        waiters.delete(wake);
         if (waiters.size === 0) this.#waiting.delete(subKey);
-        resolve();
+        resolve(woken);
       };
-      const timer = setTimeout(finish, Math.max(ms, 0));
-      signal?.addEventListener('abort', finish, { once: true });
-      waiters.add(finish);
+      const give = () => finish(false);
+      const wake = () => finish(true);
+      const timer = setTimeout(give, Math.max(ms, 0));
+      signal?.addEventListener('abort', give, { once: true });
+      // One that was aborted before does not say so again.
+      if (signal?.aborted) {
+        give();
+        return;
+      }
+      waiters.add(wake);
       this.#waiting.set(subKey, waiters);
     });
   }
@@ -43,17 +50,28 @@ export class Wakes {
   listen(): void {
     if (this.#redis) return;
     const { prefix } = this.#store;
-    this.#redis = this.#connect();
-    this.#redis.on('message', (channel: string, text: string) => {
+    const connection = this.#connect();
+    this.#redis = connection;
+    connection.on('message', (channel: string, text: string) => {
       if (channel === `${prefix}ps:subscriptions`) this.#onSubscriptions();
-      else for (const finish of [...(this.#waiting.get(text) ?? [])]) finish();
+      else for (const wake of [...(this.#waiting.get(text) ?? [])]) wake();
     });
-    // It is subscribed again with every new connection.
-    this.#redis.subscribe(`${prefix}ps:wake`, `${prefix}ps:subscriptions`).catch(() => undefined);
+    const channels = [`${prefix}ps:wake`, `${prefix}ps:subscriptions`];
+    // It is subscribed again with every new connection; what came between two of them woke nobody.
+    connection.on('ready', () => {
+      connection.subscribe(...channels).then(
+        () => this.#wakeAll(),
+        () => undefined,
+      );
+    });
   }
 
   close(): void {
     this.#redis?.disconnect();
-    for (const waiters of this.#waiting.values()) for (const finish of [...waiters]) finish();
+    this.#wakeAll();
+  }
+
+  #wakeAll(): void {
+    for (const waiters of [...this.#waiting.values()]) for (const wake of [...waiters]) wake();
   }
 }

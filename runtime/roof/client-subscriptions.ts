@@ -1,9 +1,10 @@
+import type { SubscriptionsPort as ConsumersPort } from '../../channels/pubsub/zato2/ports.ts';
 import type { PullSubscription, SubscriptionsPort } from '../../channels/pubsub/zato4/ports.ts';
 import type { DefinitionStore } from '../config/store.ts';
 import { parseDuration } from '../core/duration.ts';
 import { Fault } from '../core/fault.ts';
 import type { RouteTable } from '../pubsub/route-table.ts';
-import type { SubscriptionSpec } from '../pubsub/subscription-definition.ts';
+import { defaultLease, type SubscriptionSpec } from '../pubsub/subscription-definition.ts';
 import type { DefinitionTypes } from './definition-types.ts';
 
 export interface ClientSubscriptionsOptions {
@@ -30,8 +31,30 @@ export class ClientSubscriptions implements SubscriptionsPort {
     if (!route?.definition) return undefined;
     const { lease, maxDeliveries, maxInflight, paused } = route.definition.spec;
     const { subKey } = route;
-    return { subKey, leaseMs: parseDuration(lease), maxDeliveries, maxInflight, paused };
+    return {
+      subKey,
+      leaseMs: parseDuration(lease ?? defaultLease),
+      maxDeliveries,
+      maxInflight,
+      paused,
+    };
   }
+
+  /** The same for consumers of Zato 2.0: what they were given is theirs until they say more, or a lease is configured. */
+  readonly consumers: ConsumersPort = {
+    bySecurity: (security) => {
+      const found = this.bySecurity(security);
+      const lease = this.#options.routes().bySecurity(security)?.definition?.spec.lease;
+      if (!found || lease !== undefined) return found;
+      const { leaseMs: _, ...held } = found;
+      return held;
+    },
+    gets: (subKey, topic) =>
+      this.#options
+        .routes()
+        .match(topic)
+        .some((one) => one.subKey === subKey),
+  };
 
   subscribe(security: string, topic: string): Promise<string> {
     return this.#edit(async () => {

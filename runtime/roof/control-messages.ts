@@ -13,6 +13,7 @@ import { JourneyReader } from '../journey/journey-reader.ts';
 import { observeBroker } from '../journey/observe-broker.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Redactor } from '../log/redact.ts';
+import { EndpointBroker } from '../pubsub/endpoint-broker.ts';
 import type { SubscriptionSpec } from '../pubsub/subscription-definition.ts';
 import { topicRules } from '../pubsub/topic-definition.ts';
 import type { Schedules } from '../schedule/schedules.ts';
@@ -44,6 +45,7 @@ export class ControlMessages {
   readonly schedules: ScheduleDesk;
   readonly #options: ControlMessagesOptions;
   readonly #messaging: Messaging;
+  readonly #endpoints: EndpointBroker;
   readonly #journey: Journey;
   readonly #timer: NodeJS.Timeout;
   readonly #late = new Set<NodeJS.Timeout>();
@@ -75,6 +77,12 @@ export class ControlMessages {
       const found = store.get(types.topic, name);
       return found && topicRules(found.spec);
     };
+    this.#endpoints = new EndpointBroker({
+      broker,
+      endpoints: this.#messaging.endpoints,
+      topic: rulesOf,
+      routes: () => this.#messaging.routes,
+    });
     this.messages = new MessageDesk({ broker, source, topic: rulesOf });
     this.queues = new QueueDesk({ broker, source, log, redrive: new Redrive(broker) });
     this.journeys = new JourneyDesk({ broker, source, reader: new JourneyReader({ redis }) });
@@ -135,6 +143,11 @@ export class ControlMessages {
     const gone = of(types.topic.type).filter(({ after }) => !after);
     if (gone.length > 0) this.#forget(gone.map(({ name }) => name));
     for (const { before, after } of of(types.subscription.type)) this.#settle(before, after);
+    if (of(types.endpoint.type).some(({ after }) => !after)) {
+      background(this.#endpoints.dropOrphans(), (error) => {
+        this.#options.log.warn('queues of deleted endpoints are left to the next sweep', { error });
+      });
+    }
     if (of(types.schedule.type).length > 0 && this.#schedules) {
       background(
         this.#schedules.then((schedules) => schedules.refresh()),
@@ -194,6 +207,7 @@ export class ControlMessages {
     const { broker } = this.#messaging;
     const orphans = await broker.sweepOrphans();
     if (orphans.length > 0) log.warn('queues without a subscription dropped', { orphans });
+    await this.#endpoints.dropOrphans();
     const isDeployed = this.#options.isDeployed();
     if (!isDeployed) return;
     const unowned = broker

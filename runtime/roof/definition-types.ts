@@ -1,5 +1,6 @@
-import { channelType } from '../../channels/http/definition.ts';
+import { channelType } from '../../channels/channel-type.ts';
 import { outgoingType } from '../../outgoing/http/definition.ts';
+import { endpointType } from '../pubsub/endpoint-definition.ts';
 import { permissionType } from '../pubsub/permission-definition.ts';
 import { subscriptionType } from '../pubsub/subscription-definition.ts';
 import { topicType } from '../pubsub/topic-definition.ts';
@@ -20,6 +21,7 @@ export function definitionTypes(tools: {
     topic: topicType(),
     subscription: subscriptionType(),
     permission: permissionType(),
+    endpoint: endpointType(),
     schedule: scheduleType(),
   } as const;
 }

@@ -5,10 +5,11 @@ import { parseDuration } from '../core/duration.ts';
 import type { DeliverySubscription } from '../delivery/subscription.ts';
 import type { Logger } from '../log/logger.ts';
 import { Broker } from '../pubsub/broker.ts';
+import { Endpoints } from '../pubsub/endpoints.ts';
 import { Permissions } from '../pubsub/permissions.ts';
 import { RouteFeed } from '../pubsub/route-feed.ts';
 import type { RouteTable, SubscriptionChange, SubscriptionRoute } from '../pubsub/route-table.ts';
-import type { SubscriptionSpec } from '../pubsub/subscription-definition.ts';
+import { defaultLease, type SubscriptionSpec } from '../pubsub/subscription-definition.ts';
 import { namesNow } from '../pubsub/topic-definition.ts';
 import type { DefinitionTypes } from './definition-types.ts';
 
@@ -29,6 +30,7 @@ export class Messaging {
   readonly broker: Broker;
   readonly #feed: RouteFeed;
   readonly permissions = new Permissions();
+  readonly endpoints = new Endpoints();
   readonly #log: Logger;
   /** Of renamed topics. */
   #namesNow: ReadonlyMap<string, string> = new Map();
@@ -40,7 +42,7 @@ export class Messaging {
   constructor(options: MessagingOptions) {
     const { store, types, log } = options;
     this.#log = log;
-    const { subscription, permission, topic } = types;
+    const { subscription, permission, topic, endpoint } = types;
     const feed = new RouteFeed({
       revision: () => store.revision,
       refresh: () => store.refresh(),
@@ -51,6 +53,7 @@ export class Messaging {
       this.#namesNow = namesNow(store.list(topic));
     };
     feed.load(store.list(subscription));
+    this.endpoints.update(store.list(endpoint));
     permit();
     nameTopics();
     store.onChange((changes) => {
@@ -59,6 +62,9 @@ export class Messaging {
       if (subscriptions.length > 0 || changes.some(({ type }) => type === permission.type))
         permit();
       if (changes.some(({ type }) => type === topic.type)) nameTopics();
+      if (changes.some(({ type }) => type === endpoint.type)) {
+        this.endpoints.update(store.list(endpoint));
+      }
     });
     this.broker = new Broker({
       redis: options.redis,
@@ -67,8 +73,10 @@ export class Messaging {
       log,
       onWake: options.onWake ?? (() => {}),
       mayReceive: (subKey, name) => {
-        const security = feed.routes.get(subKey)?.definition?.spec.security;
-        return security === undefined || this.#mayReceive(security, name);
+        const route = feed.routes.get(subKey);
+        const security = route?.definition?.spec.security;
+        if (security !== undefined && !this.#mayReceive(security, name)) return false;
+        return this.endpoints.mayReceive(route?.facts, name);
       },
     });
   }
@@ -140,6 +148,7 @@ function deliveryOf(subKey: string, name: string, spec: SubscriptionSpec): Deliv
     name,
     ...(spec.service === undefined ? {} : { service: spec.service }),
     ...(spec.outgoing === undefined ? {} : { outgoing: spec.outgoing }),
+    ...(spec.format === undefined ? {} : { format: spec.format }),
     enabled: spec.enabled,
     paused: spec.paused,
     batch: spec.batch,
@@ -148,7 +157,7 @@ function deliveryOf(subKey: string, name: string, spec: SubscriptionSpec): Deliv
     maxDeliveries: spec.maxDeliveries,
     maxInflight: spec.maxInflight,
     retryMs: spec.retry.map(parseDuration),
-    leaseMs: parseDuration(spec.lease),
+    leaseMs: parseDuration(spec.lease ?? defaultLease),
     timeoutMs: parseDuration(spec.timeout),
   };
 }

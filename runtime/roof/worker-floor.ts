@@ -1,8 +1,10 @@
 import type { Server } from 'node:http';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
+import { isHttpChannel, isWebSocketChannel } from '../../channels/channel-type.ts';
 import { ChannelServer } from '../../channels/http/channel-server.ts';
 import { createHttpServer } from '../../channels/http/http-server.ts';
+import { WebSocketServer } from '../../channels/websocket/websocket-server.ts';
 import type { ConnectionOptions } from '../../outgoing/http/connection.ts';
 import { OutgoingConnections } from '../../outgoing/http/connections.ts';
 import { DefinitionStore } from '../config/store.ts';
@@ -66,6 +68,7 @@ export class WorkerFloor {
   readonly invoke: (call: Call) => Promise<Reply>;
   readonly #connections: Redis[] = [];
   #messages: WorkerMessages | undefined;
+  #webSockets: WebSocketServer | undefined;
   #queue: Promise<InvocationQueue> | undefined;
   #runner: Promise<InvocationRunner> | undefined;
   #ticker: Promise<ScheduleRunner> | undefined;
@@ -76,6 +79,7 @@ export class WorkerFloor {
     installSourceMaps(floor.loader.sourceMaps);
     await floor.#store.start();
     floor.#messages = floor.#openMessages();
+    floor.#webSockets = floor.#openWebSockets(floor.#messages);
     floor.#rewire(['channel', 'outgoing', 'security']);
     floor.#store.onChange((changes) => {
       floor.#rewire([...new Set(changes.map(({ type }) => type))]);
@@ -126,13 +130,20 @@ export class WorkerFloor {
       invoke: this.#observed('channel', (call) => this.registry.invoke(call)),
       authenticator: this.#authenticator,
       log,
-      fallback: (req, res) => this.#ready.handle(req, res),
+      fallback: (req, res) => this.webSockets.handle(req, res) || this.#ready.handle(req, res),
     });
+  }
+
+  get webSockets(): WebSocketServer {
+    if (this.#webSockets) return this.#webSockets;
+    throw new Fault('unavailable', 'The worker is not set up yet');
   }
 
   /** A server for the channels; it is not listening yet. */
   createServer(): Server {
-    return createHttpServer(this.channels.handle);
+    const server = createHttpServer(this.channels.handle);
+    this.webSockets.attach(server);
+    return server;
   }
 
   /** Begins to run stored calls and schedules, and to deliver messages. */
@@ -175,7 +186,20 @@ export class WorkerFloor {
   }
 
   #ports(): Ports {
+    // The parts behind these are built later than the registry.
+    const pubsub = () => this.#ready.pubsub;
+    const wsx = () => this.webSockets.clients;
+    const wsxPubsub = () => this.#ready.wsxPubSub;
     return {
+      get wsxPubsub() {
+        return wsxPubsub();
+      },
+      get pubsub() {
+        return pubsub();
+      },
+      get wsx() {
+        return wsx();
+      },
       log: this.#host.log,
       outgoing: observeOutgoing((name) => this.outgoing.get(name), this.#journey),
       kvdb: () => this.#kvdb.conn,
@@ -199,7 +223,10 @@ export class WorkerFloor {
     const { channel, outgoing, security } = this.#types;
     if (types.includes('security')) this.#authenticator.update(this.#store.list(security));
     if (types.includes('outgoing')) this.#rewireOutgoing(this.#store.list(outgoing));
-    if (types.includes('channel')) this.channels.update(this.#store.list(channel));
+    if (!types.includes('channel')) return;
+    const channels = this.#store.list(channel);
+    this.channels.update(channels.filter(isHttpChannel));
+    this.webSockets.update(channels.filter(isWebSocketChannel));
   }
 
   #rewireOutgoing(definitions: Parameters<OutgoingConnections['update']>[0]): void {
@@ -256,6 +283,16 @@ export class WorkerFloor {
       authenticator: this.#authenticator,
       journey: this.#journey,
       restSubscribe: this.#setup.restSubscribe,
+      log: this.#host.log,
+    });
+  }
+
+  #openWebSockets({ wsxPubSub }: WorkerMessages): WebSocketServer {
+    return new WebSocketServer({
+      invoke: this.#observed('channel', (call) => this.registry.invoke(call)),
+      authenticator: this.#authenticator,
+      gatewayServices: wsxPubSub.gatewayServices,
+      hooks: { answered: (session, response) => wsxPubSub.answered(session, response) },
       log: this.#host.log,
     });
   }

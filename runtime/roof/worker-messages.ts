@@ -1,5 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
+import { WsxPubSub } from '../../channels/pubsub/websocket/wsx-pubsub.ts';
+import { Zato2Door } from '../../channels/pubsub/zato2/zato2-door.ts';
+import { Zato3Door } from '../../channels/pubsub/zato3/zato3-door.ts';
 import { Zato4Door } from '../../channels/pubsub/zato4/zato4-door.ts';
 import type { OutgoingConnections } from '../../outgoing/http/connections.ts';
 import type { DefinitionStore } from '../config/store.ts';
@@ -13,8 +17,10 @@ import { observeOutgoing } from '../journey/observe-calls.ts';
 import { observeDelivery } from '../journey/observe-delivery.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Broker } from '../pubsub/broker.ts';
+import { EndpointBroker } from '../pubsub/endpoint-broker.ts';
 import { topicRules } from '../pubsub/topic-definition.ts';
 import { checkTopicName, normaliseTopic } from '../pubsub/topic-name.ts';
+import { Zato3PubSub } from '../pubsub/zato3-pubsub.ts';
 import type { RedisRole } from '../redis/connection.ts';
 import type { Authenticator } from '../security/authenticator.ts';
 import type { Call, Reply } from '../service/call.ts';
@@ -42,6 +48,11 @@ export interface WorkerMessagesOptions {
   readonly log: Logger;
 }
 
+interface Door {
+  handle(req: IncomingMessage, res: ServerResponse): boolean;
+  drain(): Promise<void>;
+}
+
 /** Topics and queues as a worker serves them: to its services, over REST, and by delivering. */
 export class WorkerMessages {
   readonly messaging: Messaging;
@@ -49,7 +60,12 @@ export class WorkerMessages {
   readonly publisher: ServicePublisher;
   readonly #options: WorkerMessagesOptions;
   readonly #broker: Broker;
-  readonly #door: Zato4Door;
+  /** `this.pubsub` of services. */
+  readonly pubsub: Zato3PubSub;
+  readonly endpoints: EndpointBroker;
+  /** Topics for WebSocket clients. */
+  readonly wsxPubSub: WsxPubSub;
+  readonly #doors: readonly Door[];
   readonly #clients: ClientSubscriptions;
   #queues: Promise<DeliveryQueues> | undefined;
   #runner: Promise<DeliveryRunner> | undefined;
@@ -80,25 +96,44 @@ export class WorkerMessages {
       isTopic: (name) => this.#rulesOf(name) !== undefined,
       topic: (name) => this.#topicOf(name),
     });
-    this.#door = new Zato4Door({
-      broker: this.#broker,
-      permissions: this.messaging.permissions,
-      topics: { get: (name) => this.#rulesOf(name) },
-      subscriptions: this.#clients,
-      authenticator: options.authenticator,
-      subscribeEnabled: options.restSubscribe,
+    const broker = this.#broker;
+    this.endpoints = new EndpointBroker({
+      broker,
+      endpoints: this.messaging.endpoints,
+      topic: (name) => this.#rulesOf(name),
+      routes: () => this.messaging.routes,
+    });
+    this.pubsub = new Zato3PubSub({
+      broker,
+      endpoints: this.endpoints,
+      services: {
+        has: (name) => registry.get(name) !== undefined,
+        publish: (publication) => this.publisher.publish(publication),
+      },
+      createTopic: async (name, spec) => {
+        await store.create(types.topic.type, name, spec);
+      },
+      serverName: hostname(),
+    });
+    this.wsxPubSub = new WsxPubSub({
+      broker,
+      endpointBroker: this.endpoints,
+      endpoints: this.messaging.endpoints,
+      redis: connect('command'),
       log,
     });
+    this.#doors = this.#openDoors();
     this.messaging.start();
+    this.wsxPubSub.start();
   }
 
   /** Serves what is for a publish/subscribe API, and says whether it was. */
   readonly handle = (req: IncomingMessage, res: ServerResponse): boolean =>
-    this.#door.handle(req, res);
+    this.#doors.some((door) => door.handle(req, res));
 
   /** Ends the long polls, and resolves when what was handed out is settled. */
-  drain(): Promise<void> {
-    return this.#door.drain();
+  async drain(): Promise<void> {
+    await Promise.all(this.#doors.map((door) => door.drain()));
   }
 
   /** Begins to deliver to push subscriptions. */
@@ -116,9 +151,32 @@ export class WorkerMessages {
   }
 
   async close(): Promise<void> {
+    await this.wsxPubSub.stop();
     this.messaging.close();
     const queues = await this.#queues?.catch(() => undefined);
     await queues?.close();
+  }
+
+  #openDoors(): readonly Door[] {
+    const { authenticator, restSubscribe, log } = this.#options;
+    const { permissions, endpoints } = this.messaging;
+    const common = {
+      broker: this.#broker,
+      permissions,
+      topics: { get: (name: string) => this.#rulesOf(name) },
+      authenticator,
+      log,
+    };
+    return [
+      new Zato4Door({
+        ...common,
+        subscriptions: this.#clients,
+        subscribeEnabled: restSubscribe,
+      }),
+      // 2.0 and 3.x share their URLs but for the slash at the end.
+      new Zato2Door({ ...common, subscriptions: this.#clients.consumers }),
+      new Zato3Door({ ...common, endpoints, endpointBroker: this.endpoints }),
+    ];
   }
 
   #wake(subKeys: readonly string[]): void {

@@ -1,3 +1,5 @@
+import type { WsxSession } from './wsx.ts';
+
 /** The HTTP side of a request, where there is one. */
 export interface HttpRequest {
   readonly method: string;
@@ -51,6 +53,8 @@ export interface Call {
   readonly rawRequest: unknown;
   readonly http?: HttpRequest;
   readonly message?: ReceivedMessage;
+  /** The WebSocket client that called, here or further up the chain. */
+  readonly wsx?: WsxSession;
   /** Of the message that is being handled, here or further up the chain; absent outside of one. */
   readonly hops?: number;
   /** Services already being called, outermost first; absent at a door. */

@@ -26,6 +26,13 @@ export interface Io {
   readonly about: { readonly input: unknown; readonly output: unknown };
 }
 
+/** What a service's IO finds wrong with its input. */
+export class InputFault extends Fault {
+  constructor(message: string, details?: unknown) {
+    super('bad-request', message, { details });
+  }
+}
+
 const keys = ['input', 'output', 'default', 'defaults'];
 
 /** @throws Fault `bad-request` for a key that is none of these: what is misspelt checks nothing. */
@@ -64,13 +71,11 @@ function sideOf(side: IoSide, io: ServiceIo, where: string): Side {
 
 function takeInput(fields: Fields, value: unknown, service: string): unknown {
   if (!isRecord(value)) {
-    throw new Fault('bad-request', `Service ${service} takes an object with ${fields.sentence}`);
+    throw new InputFault(`Service ${service} takes an object with ${fields.sentence}`);
   }
   const missing = fields.missing(value);
   if (missing.length === 0) return fields.pick(value);
-  throw new Fault('bad-request', `Service ${service} needs ${missing.join(' and ')}`, {
-    details: { missing },
-  });
+  throw new InputFault(`Service ${service} needs ${missing.join(' and ')}`, { missing });
 }
 
 /** Text and bytes were serialised by the author; lists are filtered item by item. */
@@ -111,7 +116,7 @@ function settle(
     .map(({ path, message }) => (path ? `${path}: ${message}` : message))
     .join('; ');
   if (direction === 'input') {
-    throw new Fault('bad-request', `Service ${service}: ${sentence}`, { details: { problems } });
+    throw new InputFault(`Service ${service}: ${sentence}`, { problems });
   }
   throw new Fault('internal', 'Internal error', {
     cause: new Error(`Service ${service} answered out of its schema: ${sentence}`),

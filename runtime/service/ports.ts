@@ -1,6 +1,8 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log/logger.ts';
 import type { PublishResult, ServicePublication } from './publication.ts';
+import type { PubSubPort, WsxPubSubPort } from './pubsub-ports.ts';
+import type { WsxClients } from './wsx.ts';
 
 /** What was answered over an outgoing connection. Any status is a reply; only no reply is a Fault. */
 export interface OutgoingReply {
@@ -68,6 +70,12 @@ export interface Ports {
   invokeAsync(service: string, input: unknown, cid: string, hops?: number): Promise<string>;
   /** Resolves once the message is in every matching queue. @throws the broker's Faults. */
   publish(publication: ServicePublication): Promise<PublishResult>;
+  /** Topics and queues as Zato 3.x has them; absent where there are none. */
+  readonly pubsub?: PubSubPort;
+  /** Subscriptions of WebSocket clients; absent where no channel can be. */
+  readonly wsxPubsub?: WsxPubSubPort;
+  /** The WebSocket clients of this process; absent where no channel can be. */
+  readonly wsx?: WsxClients;
   /** Names Model classes where no loader does, as in an author's tests. */
   readonly modelName?: (Class: object) => string;
 }

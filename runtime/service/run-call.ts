@@ -4,6 +4,7 @@ import type { Call, Reply } from './call.ts';
 import { Model } from './model.ts';
 import type { Ports } from './ports.ts';
 import { type Publishing, type PublishResult, publicationOf } from './publication.ts';
+import { type PubSub, ServicePubSub } from './pubsub-api.ts';
 import {
   Service,
   type ServiceContext,
@@ -12,6 +13,7 @@ import {
 } from './service.ts';
 import type { ServicePlan, Step } from './service-class.ts';
 import type { ServiceVersion } from './version.ts';
+import { type Wsx, type WsxClients, type WsxSession, wsxOf } from './wsx.ts';
 
 /** Longer chains of services calling services are taken for an endless recursion. */
 const maxDepth = 32;
@@ -110,6 +112,8 @@ class CallContext implements ServiceContext {
   #late: Fault | undefined;
   #logger: Logger | undefined;
   #abort: AbortController | undefined;
+  #wsx: Wsx | undefined;
+  #pubsub: PubSub | undefined;
 
   constructor(version: ServiceVersion, call: Call, input: unknown, host: CallHost) {
     this.cid = call.cid;
@@ -137,6 +141,35 @@ class CallContext implements ServiceContext {
     return this.#abort.signal;
   }
 
+  get wsx(): Wsx | undefined {
+    const { wsx } = this.#call;
+    if (wsx) this.#wsx ??= wsxOf(wsx);
+    return this.#wsx;
+  }
+
+  get wsxClients(): WsxClients {
+    const { wsx } = this.#host.ports;
+    if (wsx) return wsx;
+    throw new Fault('unavailable', 'There are no WebSocket channels here');
+  }
+
+  get session(): WsxSession | undefined {
+    return this.#call.wsx;
+  }
+
+  get pubsub(): PubSub {
+    const { ports } = this.#host;
+    this.#pubsub ??= new ServicePubSub({
+      cid: this.cid,
+      service: this.name,
+      hops: this.#call.hops,
+      modelName: ports.modelName ?? Model.nameOf,
+      port: ports.pubsub,
+      wsxPort: ports.wsxPubsub,
+    });
+    return this.#pubsub;
+  }
+
   async invoke(service: string, input: unknown): Promise<unknown> {
     const remainingMs = this.#deadline - performance.now();
     const reply = await this.#host.invoke({
@@ -146,6 +179,7 @@ class CallContext implements ServiceContext {
       rawRequest: input,
       chain: [...(this.#call.chain ?? []), this.name],
       ...(this.#call.hops === undefined ? {} : { hops: this.#call.hops }),
+      ...(this.#call.wsx === undefined ? {} : { wsx: this.#call.wsx }),
       ...(Number.isFinite(remainingMs) ? { timeoutMs: Math.max(remainingMs, 1) } : {}),
       signal: this.signal,
     });

@@ -11,6 +11,8 @@ import {
   type PublishResult,
   separate,
 } from './publication.ts';
+import type { PubSub } from './pubsub-api.ts';
+import type { Wsx, WsxClients, WsxSession } from './wsx.ts';
 
 /** What a service is asked. */
 export interface ServiceRequest<Input = Record<string, unknown>> {
@@ -45,6 +47,11 @@ export interface ServiceContext {
   readonly request: ServiceRequest<unknown>;
   readonly response: ServiceResponse<unknown>;
   readonly signal: AbortSignal;
+  readonly wsx: Wsx | undefined;
+  readonly wsxClients: WsxClients;
+  /** What `wsx` sends over. */
+  readonly session: WsxSession | undefined;
+  readonly pubsub: PubSub;
   invoke(service: string, input: unknown): Promise<unknown>;
   invokeAsync(service: string, input: unknown): Promise<string>;
   publish(publishing: Publishing): Promise<PublishResult>;
@@ -73,6 +80,11 @@ export abstract class Service<Input = Record<string, unknown>, Output = unknown>
   /** Gives an instance its call. The runtime does this before the first hook. */
   static bind(service: Service<unknown, unknown>, context: ServiceContext): void {
     service.#context = context;
+  }
+
+  /** The call of an instance; undefined before it has one, and for one of another copy of this package. */
+  static contextOf(service: Service<unknown, unknown>): ServiceContext | undefined {
+    return #context in service ? service.#context : undefined;
   }
 
   /** True for a class that extends Service, of any copy of this package. */
@@ -106,6 +118,16 @@ export abstract class Service<Input = Record<string, unknown>, Output = unknown>
   /** Aborted when the call's time is up or its caller went away. */
   get signal(): AbortSignal {
     return this.#bound.signal;
+  }
+
+  /** The WebSocket client that called; undefined when the call did not begin at a WebSocket channel. */
+  get wsx(): Wsx | undefined {
+    return this.#bound.wsx;
+  }
+
+  /** The WebSocket clients connected to this worker, whoever calls. */
+  get wsxClients(): WsxClients {
+    return this.#bound.wsxClients;
   }
 
   /** Named connections to other systems. */
@@ -176,6 +198,11 @@ export abstract class Service<Input = Record<string, unknown>, Output = unknown>
     return this.#bound.publish(publishingOf(target, given));
   }
 
+  /** Publish/subscribe as Zato 3.x has it: topics such as `/zato/demo/sample`, endpoints, queues by key. */
+  get pubsub(): PubSub {
+    return this.#bound.pubsub;
+  }
+
   get #bound(): ServiceContext {
     if (this.#context) return this.#context;
     throw new Error('A service has no call yet in its constructor: use beforeHandle or handle');
@@ -184,7 +211,8 @@ export abstract class Service<Input = Record<string, unknown>, Output = unknown>
 
 Object.defineProperty(Service, brand, { value: true });
 
-function nameOf(service: ServiceReference): string {
+/** Of a class as it was deployed. */
+export function nameOf(service: ServiceReference): string {
   if (typeof service === 'string') return service;
   return names.get(service) ?? service.name;
 }

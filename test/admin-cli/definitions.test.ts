@@ -48,6 +48,35 @@ describe('Definitions by the hence command', () => {
     });
   });
 
+  it('creates a WebSocket channel, whose gateway needs no service', async () => {
+    const { code, stderr } = await hence([
+      ...['channel', 'create', 'hub', '--type', 'websocket', '--path', '/hub', '--gateway'],
+      ...['--allow', 'zato.*, orders.get', '--ping-interval', '10s', '--pings-missed', '3'],
+      ...['--token-ttl', '2h', '--login-timeout', '1s', '--max-frame', '64kb', '--idle', '10m'],
+      ...['--max-connections', '500', '--hook', 'hub.hook'],
+    ]);
+    expect({ code, stderr }).to.deep.equal({ code: 0, stderr: '' });
+    expect(sent()).to.deep.equal({
+      name: 'hub',
+      type: 'websocket',
+      path: '/hub',
+      gateway: true,
+      allow: ['zato.*', 'orders.get'],
+      pingInterval: '10s',
+      pingsMissed: 3,
+      tokenTtl: '2h',
+      loginTimeout: '1s',
+      maxFrame: '64kb',
+      idle: '10m',
+      maxConnections: 500,
+      hook: 'hub.hook',
+    });
+    admin.put('channel', 'desk', { type: 'websocket', path: '/desk', service: 'desk.handle' });
+    const { stdout } = await hence(['channel', 'list']);
+    expect(stdout).to.match(/^desk +\/desk +websocket +desk\.handle/m);
+    expect(stdout).to.match(/^hub +\/hub +websocket +gateway/m);
+  });
+
   it('says nothing on success with -q, and the object with -o json', async () => {
     const create = ['channel', 'create', 'a', '--path', '/a', '--service', 's.a'];
     const quiet = await hence([...create, '-q']);

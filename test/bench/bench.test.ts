@@ -103,6 +103,13 @@ describe('npm run bench', function () {
         'start to the first served request',
       ],
     ],
+    [
+      'websocket',
+      [
+        ...byBoth('invoke-service / ws echo, one at a time'),
+        ...byBoth('invoke-service / ws echo, 16 ahead'),
+      ],
+    ],
   ] as const) {
     it(`measures every figure of "${group}" without an error`, async () => {
       const { code, text } = await bench(group, '--quick');
@@ -116,7 +123,7 @@ describe('npm run bench', function () {
     const { code, text } = await bench('nonsense');
     expect([code, text]).to.deep.equal([
       2,
-      'error  No such group: nonsense (there are channel, deploy, pubsub, redeploy, start)\n',
+      'error  No such group: nonsense (there are channel, deploy, pubsub, redeploy, start, websocket)\n',
     ]);
   });
 });

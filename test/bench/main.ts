@@ -7,6 +7,7 @@ import { type Group, lineOf, type Report } from './figure.ts';
 import { pubsubGroup } from './pubsub.ts';
 import { redeployGroup } from './redeploy.ts';
 import { startGroup } from './start.ts';
+import { websocketGroup } from './websocket.ts';
 
 const groups: Readonly<Record<string, Group>> = {
   channel: channelGroup,
@@ -14,9 +15,10 @@ const groups: Readonly<Record<string, Group>> = {
   pubsub: pubsubGroup,
   redeploy: redeployGroup,
   start: startGroup,
+  websocket: websocketGroup,
 };
 
-/** `npm run bench -- [channel] [deploy] [pubsub] [redeploy] [start] [--quick]`: 1 for errors, never for a missed goal. */
+/** `npm run bench -- [channel] [deploy] [pubsub] [redeploy] [start] [websocket] [--quick]`: 1 for errors, never for a missed goal. */
 async function main(words: readonly string[]): Promise<number> {
   const quick = words.includes('--quick');
   const asked = words.filter((word) => !word.startsWith('--'));

@@ -20,6 +20,12 @@ const rooms = [
 ];
 const doors = [
   'channels/http',
+  'channels/websocket',
+  'channels/channel-type.ts',
+  'channels/pubsub/rest',
+  'channels/pubsub/websocket',
+  'channels/pubsub/zato2',
+  'channels/pubsub/zato3',
   'channels/pubsub/zato4',
   'channels/admin',
   'outgoing/http',
@@ -47,7 +53,15 @@ const floors: Readonly<Record<string, readonly string[]>> = {
   'runtime/admin': [...ground, ...rooms],
 
   'channels/http': [...ground, ...rooms],
-  'channels/pubsub/zato4': [...ground, ...rooms],
+  'channels/websocket': [...ground, ...rooms],
+  // One type of definition for channels of every kind.
+  'channels/channel-type.ts': [...ground, ...rooms, 'channels/http', 'channels/websocket'],
+  // What the REST doors share.
+  'channels/pubsub/rest': [...ground, ...rooms],
+  'channels/pubsub/websocket': [...ground, ...rooms],
+  'channels/pubsub/zato2': [...ground, ...rooms, 'channels/pubsub/rest'],
+  'channels/pubsub/zato3': [...ground, ...rooms, 'channels/pubsub/rest'],
+  'channels/pubsub/zato4': [...ground, ...rooms, 'channels/pubsub/rest'],
   'channels/admin': [...ground, ...rooms],
   'outgoing/http': [...ground, ...rooms],
   'outgoing/pushover': [...ground, ...rooms],

@@ -153,7 +153,6 @@ describe('Definitions of publish/subscribe', () => {
         maxDepth: 1_000_000,
         whenFull: 'refuse',
         maxInflight: 1_000,
-        lease: '30s',
         timeout: '60s',
       });
     });
@@ -265,6 +264,8 @@ describe('Definitions of publish/subscribe', () => {
           [['x'.repeat(201)], Array.from({ length: 1_001 }, (_, at) => `t${at}`), 'a'],
         ],
         whenFull: [['refuse', 'drop'], ['block']],
+        // Of what is sent to an outgoing connection alone.
+        format: [[undefined], ['zato2', 'zato4', 'xml']],
         subKey: [
           ['sk-1', 'x'.repeat(128)],
           ['', 'x'.repeat(129), 'a b', '-a'],
@@ -284,6 +285,16 @@ describe('Definitions of publish/subscribe', () => {
           key,
         ).to.deep.equal([]);
       }
+    });
+
+    it('may send an outgoing connection what Zato 2.0 sent', () => {
+      const { schema } = subscriptionType();
+      const takes = (spec: object) => schema.safeParse({ topics: ['a'], ...spec }).success;
+      for (const format of ['zato4', 'zato2', undefined]) {
+        expect(takes({ outgoing: 'crm', format })).to.equal(true);
+      }
+      expect(takes({ outgoing: 'crm', format: 'soap' })).to.equal(false);
+      expect(takes({ security: 'user.1', format: 'zato2' })).to.equal(false);
     });
 
     it('keeps its security definition and its connection from being deleted', async () => {

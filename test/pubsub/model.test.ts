@@ -26,6 +26,8 @@ const states = ['waiting', 'leased', 'delayed', 'dead'] as const;
 interface Entry {
   readonly id: number;
   readonly msgId: string;
+  readonly topic: string;
+  readonly givenId: string | undefined;
   readonly priority: number;
   readonly expiresAt: number;
   state: MessageState;
@@ -34,6 +36,8 @@ interface Entry {
   /** Of its lease or its delay. */
   until: number;
   token: string;
+  /** By the id its publisher gave it. */
+  findable: boolean;
   /** Driven again: it expires no more. */
   kept: boolean;
   /** Its time was over while it was leased: nothing but the end of its lease and its delay is left to come. */
@@ -189,23 +193,25 @@ const publish = fc
     topic: fc.constantFrom('a', 'b', 'c'),
     priority: fc.constantFrom(0, 5, 9),
     expirationMs: fc.constantFrom(briefMs, longMs, 40 * 86_400_000),
+    givenId: fc.constantFrom(undefined, undefined, 'mine', 'his'),
   })
   .map(
-    ({ topic, ...meta }) =>
+    ({ topic, givenId, ...meta }) =>
       new Command(`publish to ${topic} ${JSON.stringify(meta)}`, async (model, test) => {
         const id = model.published;
         model.published += 1;
-        const sent = await test.publish(topic, id, meta);
+        const given = givenId === undefined ? {} : { givenId };
+        const sent = await test.publish(topic, id, { ...meta, ...given });
         const into = [...model.queues].filter(([name]) =>
           topicsOf[name]?.some((pattern) => pattern === '*' || pattern === topic),
         );
         expect(sent.queues).to.equal(into.length);
         for (const [, queue] of into) {
           queue.push({
-            ...{ id, msgId: sent.msgId, priority: meta.priority },
+            ...{ id, msgId: sent.msgId, topic, givenId, priority: meta.priority },
             expiresAt: sent.receivedAt + meta.expirationMs,
             ...{ state: 'waiting', deliveries: 0, failures: 0, until: 0, token: '' },
-            ...{ kept: false, overdue: false },
+            ...{ kept: false, overdue: false, findable: false },
           });
         }
       }),
@@ -215,15 +221,22 @@ const take = fc
   .record({
     sub: subKey,
     max: fc.integer({ min: 1, max: 4 }),
-    leaseMs: fc.constantFrom(briefMs, longMs),
+    leaseMs: fc.constantFrom(briefMs, longMs, Number.POSITIVE_INFINITY),
     maxInflight: fc.constantFrom(2, 1_000),
+    newestFirst: fc.boolean(),
+    topic: fc.constantFrom(undefined, undefined, 'a', 'b'),
   })
   .map(
-    ({ sub: name, ...options }) =>
-      new Command(`take of ${name} ${JSON.stringify(options)}`, async (model, test) => {
-        const taken = await test.broker.take(name, { ...options, maxDeliveries });
+    ({ sub: name, topic, ...options }) =>
+      new Command(`take ${topic} of ${name} ${JSON.stringify(options)}`, async (model, test) => {
+        const of = topic === undefined ? {} : { topic };
+        const taken = await test.broker.take(name, { ...options, ...of, maxDeliveries });
         const room = Math.max(0, options.maxInflight - model.in(name, 'leased').length);
-        const expected = model.waiting(name).slice(0, Math.min(options.max, room));
+        const queue = model.waiting(name);
+        if (options.newestFirst) queue.reverse();
+        const wanted = queue.filter((entry) => topic === undefined || entry.topic === topic);
+        const expected = wanted.slice(0, Math.min(options.max, room));
+        const choosy = topic !== undefined || options.newestFirst;
         expect(taken.map(({ message }) => jsonOf(message))).to.deep.equal(
           expected.map(({ id }) => id),
         );
@@ -232,6 +245,7 @@ const take = fc
           const delivery = taken[at];
           if (!delivery) continue;
           entry.state = 'leased';
+          entry.findable = choosy;
           entry.deliveries += 1;
           entry.token = delivery.token;
           entry.until = items.find(({ message }) => message.msgId === entry.msgId)?.at ?? 0;
@@ -249,6 +263,22 @@ const ack = which.map(
       const entry = model.held(lease.sub, lease.delivery);
       expect(await broker.ack(lease.sub, [lease.delivery])).to.deep.equal([entry !== undefined]);
       if (entry) model.leave(lease.sub, entry);
+    }),
+);
+
+const find = subKey.map(
+  (name) =>
+    new Command(`leases of ${name}`, async (model, { broker }) => {
+      const leased = model.in(name, 'leased').sort((one, other) => one.id - other.id);
+      const ids = (model.queues.get(name) ?? []).map(({ msgId }) => msgId);
+      const asked = [...ids, 'mine', 'his', 'nobody'];
+      const expected = asked.map((id) =>
+        leased.find((one) => one.msgId === id || (one.findable && one.givenId === id)),
+      );
+      const found = await broker.leases(name, asked);
+      expect(found.map((lease) => lease && [lease.message.msgId, lease.token])).to.deep.equal(
+        expected.map((entry) => entry && [entry.msgId, entry.token]),
+      );
     }),
 );
 
@@ -440,7 +470,7 @@ describe('Broker, against a model in memory', () => {
         passing,
         purge,
         remove,
-      ].concat([redrive, toggle]),
+      ].concat([redrive, toggle, find, find]),
       { maxCommands: 60, size: 'max' },
     );
     await fc.assert(

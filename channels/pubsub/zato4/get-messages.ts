@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Delivery } from '../../../runtime/pubsub/message.ts';
-import { type Answer, jsonAnswer } from './answer.ts';
+import { type Answer, jsonAnswer } from '../rest/answer.ts';
+import { acknowledge, giveBack } from '../rest/taken.ts';
 import type { Exchange } from './exchange.ts';
 import { type GetQuery, getQueryOf } from './get-query.ts';
 import { type GotMessage, gotMessage, metaOf } from './got-message.ts';
@@ -13,11 +14,17 @@ export async function getMessages(exchange: Exchange): Promise<void> {
   const taken = (await takeOrWait(exchange, subscription, query)).map(gotMessage);
   const fitting = upTo(taken, query.maxLength);
   const left = taken.slice(fitting.length);
-  await giveBack(exchange, subscription, left);
+  const { subKey } = subscription;
+  await giveBack(exchange, subKey, left.map(deliveryOf));
   const answer = answerOf(exchange.cid, fitting, query.manual);
   const whole = await exchange.sendWhole(answer);
-  if (!whole) await giveBack(exchange, subscription, fitting);
-  else if (!query.manual) await acknowledge(exchange, subscription, fitting);
+  const answered = fitting.map(deliveryOf);
+  if (!whole) await giveBack(exchange, subKey, answered);
+  else if (!query.manual) await acknowledge(exchange, subKey, answered);
+}
+
+function deliveryOf({ delivery }: GotMessage): Delivery {
+  return delivery;
 }
 
 async function takeOrWait(
@@ -77,32 +84,5 @@ function answerOf(cid: string, messages: readonly GotMessage[], manual: boolean)
   parts.push(`],"message_count":${messages.length},"status":"200 OK"}`);
   return jsonAnswer(
     Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part))),
-  );
-}
-
-async function acknowledge(
-  { host, cid }: Exchange,
-  { subKey }: PullSubscription,
-  messages: readonly GotMessage[],
-): Promise<void> {
-  if (messages.length === 0) return;
-  const held = await host.broker.ack(
-    subKey,
-    messages.map(({ delivery }) => delivery),
-  );
-  const late = held.filter((acked) => !acked).length;
-  if (late > 0) host.log.warn('messages answered after their lease', { cid, subKey, late });
-}
-
-/** At once, and it is not the messages' fault. */
-async function giveBack(
-  { host }: Exchange,
-  { subKey }: PullSubscription,
-  messages: readonly GotMessage[],
-): Promise<void> {
-  if (messages.length === 0) return;
-  await host.broker.reject(
-    subKey,
-    messages.map(({ delivery: { message, token } }) => ({ message, token, countFailure: false })),
   );
 }

@@ -1,4 +1,5 @@
-import { type Input, invalid, numberField, parseInput } from './input.ts';
+import { type Input, parseInput } from '../rest/json-body.ts';
+import { invalid, numberField } from './input.ts';
 import { pythonInt } from './python-int.ts';
 
 const defaultMessages = 50;

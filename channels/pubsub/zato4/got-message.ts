@@ -1,5 +1,6 @@
-import { isAscii, isUtf8 } from 'node:buffer';
-import type { Delivery, Message } from '../../../runtime/pubsub/message.ts';
+import { isAscii } from 'node:buffer';
+import { jsonData } from '../../../runtime/pubsub/json-data.ts';
+import type { Delivery } from '../../../runtime/pubsub/message.ts';
 import { ackIdOf } from './ack-id.ts';
 import { normalTime, pythonSpan, pythonTime } from './python-time.ts';
 
@@ -13,7 +14,7 @@ export interface GotMessage {
 }
 
 export function gotMessage(delivery: Delivery): GotMessage {
-  const data = jsonOf(delivery.message);
+  const data = jsonData(delivery.message);
   return { delivery, data, size: sizeOf(data) };
 }
 
@@ -51,12 +52,6 @@ export function metaOf({ delivery, size }: GotMessage, { manual, now }: MetaOpti
     redelivered: deliveries > 1 ? true : undefined,
     lease_until: manual ? pythonTime(delivery.leasedUntil) : undefined,
   };
-}
-
-/** Text that is not JSON is a string, and so are other bytes, in base64. */
-function jsonOf({ contentType, data }: Message): Buffer {
-  if (/^application\/json\b/.test(contentType)) return data;
-  return Buffer.from(JSON.stringify(data.toString(isUtf8(data) ? 'utf8' : 'base64')));
 }
 
 function sizeOf(json: Buffer): number {

@@ -1,7 +1,8 @@
 import { Fault } from '../../../runtime/core/fault.ts';
 import { sliceOfKey } from '../../../runtime/core/json-slices.ts';
 import type { Publication } from '../../../runtime/pubsub/message.ts';
-import { type Input, invalid, parseInput } from './input.ts';
+import { type Input, parseInput } from '../rest/json-body.ts';
+import { invalid } from './input.ts';
 import type { TopicRules } from './ports.ts';
 import { pythonInt } from './python-int.ts';
 import { normalTime } from './python-time.ts';

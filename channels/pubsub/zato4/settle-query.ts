@@ -1,5 +1,6 @@
 import { Fault } from '../../../runtime/core/fault.ts';
-import { type Input, invalid, numberField, parseInput } from './input.ts';
+import { type Input, parseInput } from '../rest/json-body.ts';
+import { invalid, numberField } from './input.ts';
 
 const maxIds = 1_000;
 const maxReasonLength = 1_000;

@@ -1,6 +1,6 @@
-import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Fault } from '../../../runtime/core/fault.ts';
+import { OpenExchanges } from '../rest/open-exchanges.ts';
 import { unknownUrl } from './answer.ts';
 import { type Operation, operationAt, pathOf } from './door-routes.ts';
 import { Exchange, type ExchangeHost } from './exchange.ts';
@@ -17,14 +17,11 @@ export interface Zato4DoorOptions extends Omit<ExchangeHost, 'draining'> {
 export class Zato4Door {
   readonly #host: ExchangeHost;
   readonly #subscribeEnabled: boolean;
-  readonly #drain = new AbortController();
-  readonly #open = new Set<Promise<void>>();
+  readonly #open = new OpenExchanges();
 
   constructor({ subscribeEnabled = true, ...host }: Zato4DoorOptions) {
-    this.#host = { ...host, draining: this.#drain.signal };
+    this.#host = { ...host, draining: this.#open.draining };
     this.#subscribeEnabled = subscribeEnabled;
-    // One for each long poll.
-    setMaxListeners(0, this.#drain.signal);
   }
 
   /** Takes the request when it is for this door, and says whether it did. */
@@ -32,9 +29,7 @@ export class Zato4Door {
     const path = pathOf(req.url ?? '');
     if (path === undefined) return false;
     const operation = operationAt(path, { subscribeEnabled: this.#subscribeEnabled });
-    const served = serve(new Exchange(this.#host, req, res), operation);
-    this.#open.add(served);
-    void served.then(() => this.#open.delete(served));
+    this.#open.add(serve(new Exchange(this.#host, req, res), operation));
     return true;
   };
 
@@ -42,9 +37,8 @@ export class Zato4Door {
    * Ends the long polls, and each connection with its next reply. Resolves when every message that was
    * handed out is acknowledged or back.
    */
-  async drain(): Promise<void> {
-    this.#drain.abort();
-    while (this.#open.size > 0) await Promise.all(this.#open);
+  drain(): Promise<void> {
+    return this.#open.drain();
   }
 }
 

@@ -10,6 +10,8 @@
  *   P ps:awake          push subscriptions whose delivery runs or is asked for, by its last sign of life (ms);
  *                       resting until a time (ms) although messages wait: minus that time
  *   P ps:waiters        pull subscriptions somebody waits for
+ *   P ps:held           queues with one reader at a time: subKey -> token, owner|random; `-|token` while its end is under way
+ *   P ps:held:owners    processes that hold some, by when they are taken for dead (ms)
  *   P ps:full           present while memory is above the watermark
  *   P ps:fans           unfinished fan-outs: token -> seq|score|expiry;  P ps:fan:<token>  the queues left
  *   P ps:idem:<hash>    idempotency: data hash|seq|received|salt|queues
@@ -20,6 +22,7 @@
  *              :x       dead: seq by the time it died
  *              :e       seq by its expiry, where that is near enough to be swept
  *              :i       seq -> token|deliveries|failures|max deliveries|keep|JSON of the last failure
+ *              :g       of the leased that have one: seq -> the id their publishers gave them
  */
 
 /** Leases, delays and expiries may end while Redis is full: what frees memory must run. */
@@ -108,6 +111,7 @@ end
 export const dueing = `
 local function lapse(q, seq, maxDead)
   redis.call('ZREM', q .. 'l', seq)
+  redis.call('HDEL', q .. 'g', seq)
   local i = info(q, seq)
   i.token = '0'
   i.failures = i.failures + 1

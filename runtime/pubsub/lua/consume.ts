@@ -6,8 +6,9 @@ export const mostExpired = 1_000;
 
 /**
  * Leases messages. Arguments: P, subKey, at most, max bytes of data, lease (ms), max deliveries,
- * max in flight, max dead.
- * Returns how many expired, then seq, token, record of each; where it was handed out before, the token is
+ * max in flight, max dead, "1" to take the first one whatever its size,
+ * token of the holder or "". Returns -1 when another holds the queue, or nobody does; else
+ * how many expired, then seq, token, record of each; where it was handed out before, the token is
  * token|deliveries|failures.
  */
 export const takeScript = script(`${allowOom}
@@ -17,6 +18,7 @@ ${standing}
 ${dueing}
 local sub = ARGV[2]
 local q = queue(sub)
+if ARGV[10] ~= '' and redis.call('HGET', ps .. 'held', sub) ~= ARGV[10] then return { -1 } end
 local expired = settleDue(q, tonumber(ARGV[8]))
 local room = math.min(tonumber(ARGV[3]), tonumber(ARGV[7]) - redis.call('ZCARD', q .. 'l'))
 local bytes = tonumber(ARGV[4])
@@ -43,7 +45,7 @@ while room > 0 and not full and reply[1] < ${mostExpired} do
       end
     else
       bytes = bytes - (#record - 23 - (struct.unpack('>I4', record, 20)))
-      if bytes < 0 then full = true break end
+      if bytes < 0 and (#taken > 0 or ARGV[9] ~= '1') then full = true break end
       -- %d costs a third of %.0f.
       local lease = string.format('%d', token + n)
       local count = #taken + 1
@@ -95,6 +97,7 @@ end
 if #done == 0 then return reply end
 redis.call('ZREM', q .. 'l', unpack(done))
 redis.call('HDEL', q .. 'i', unpack(done))
+redis.call('HDEL', q .. 'g', unpack(done))
 redis.call('ZREM', q .. 'e', unpack(done))
 local refs = redis.call('HMGET', ps .. 'refs', unpack(done))
 local freed = {}
@@ -126,6 +129,7 @@ local q = queue(sub)
 local function reject(seq, token, delay, counts, max, reason, failure)
   local i = info(q, seq)
   if i.token ~= token or redis.call('ZREM', q .. 'l', seq) == 0 then return 'gone' end
+  redis.call('HDEL', q .. 'g', seq)
   i.token = '0'
   i.max = max
   if counts then i.failures = i.failures + 1 end
@@ -149,11 +153,13 @@ local function reject(seq, token, delay, counts, max, reason, failure)
   dueBy(sub, now + delay)
   return 'delayed'
 end
-local reply = {}
+local reply, waits = {}, false
 for n = 4, #ARGV, 7 do
   reply[#reply + 1] = reject(ARGV[n], ARGV[n + 1], tonumber(ARGV[n + 2]), ARGV[n + 3] == '1',
     tonumber(ARGV[n + 4]), ARGV[n + 5], ARGV[n + 6])
+  waits = waits or reply[#reply] == 'waiting'
 end
+if waits and redis.call('HDEL', ps .. 'waiters', sub) == 1 then redis.call('PUBLISH', ps .. 'wake', sub) end
 return reply
 `);
 

@@ -111,7 +111,7 @@ for _, kind in ipairs({ 'w', 'l', 'd', 'x' }) do
   left = left + redis.call('ZCARD', q .. kind)
 end
 if left == 0 then
-  redis.call('DEL', q .. 'i', q .. 'e')
+  redis.call('DEL', q .. 'i', q .. 'e', q .. 'g')
   redis.call('ZREM', ps .. 'due', sub)
   redis.call('ZREM', ps .. 'awake', sub)
   redis.call('HDEL', ps .. 'waiters', sub)
@@ -137,10 +137,12 @@ end
 return changed
 `);
 
-/** All of them, with their revision: revision, then subKey and JSON of each. */
+/** All of them, unless this revision is known: P, revision. Returns the revision, then subKey and JSON of each. */
 export const subscriptionsScript = script(`
 ${prologue}
+local revision = redis.call('GET', ps .. 'subs:rev') or '0'
+if revision == ARGV[2] then return { revision } end
 local reply = redis.call('HGETALL', ps .. 'subs')
-table.insert(reply, 1, redis.call('GET', ps .. 'subs:rev') or '0')
+table.insert(reply, 1, revision)
 return reply
 `);

@@ -190,6 +190,7 @@ export class AdminStandin {
           served: 1_204,
           retiredAlive: 0,
           stallMs: 2,
+          sockets: 0,
         },
       ],
     };
