@@ -84,10 +84,22 @@ export class Consumer {
     let taken = await this.#takeNow(subKey, options);
     while (taken.length === 0 && !signal?.aborted && Date.now() < deadline) {
       await this.#wakes.announce(subKey);
-      // Whatever came before the announcement woke nobody.
-      taken = await this.#takeNow(subKey, options);
-      if (taken.length > 0) break;
-      const woken = await this.#wakes.wait(subKey, Math.min(deadline - Date.now(), lookMs), signal);
+      const given = new AbortController();
+      const ending = signal ? AbortSignal.any([signal, given.signal]) : given.signal;
+      // Before the look: what comes after it, and before its answer is here, wakes too.
+      const waiting = this.#wakes.wait(subKey, Math.min(deadline - Date.now(), lookMs), ending);
+      try {
+        // Whatever came before the announcement woke nobody.
+        taken = await this.#takeNow(subKey, options);
+      } catch (error) {
+        given.abort();
+        throw error;
+      }
+      if (taken.length > 0) {
+        given.abort();
+        break;
+      }
+      const woken = await waiting;
       // Who only waited long enough looks after the next announcement, while there is time for one.
       const look = woken || Date.now() >= deadline;
       if (look && !signal?.aborted) taken = await this.#takeNow(subKey, options);

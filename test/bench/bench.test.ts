@@ -108,6 +108,7 @@ describe('npm run bench', function () {
       [
         ...byBoth('invoke-service / ws echo, one at a time'),
         ...byBoth('invoke-service / ws echo, 16 ahead'),
+        ...byBoth('delivery to 100 sockets / ws'),
       ],
     ],
   ] as const) {

@@ -69,7 +69,7 @@ describe('The package', () => {
   });
 
   it('has no test, no source, no source map and nothing private', () => {
-    const strange = files.filter((file) => !/^(dist\/|admin-cli\/|[^/]+$)/.test(file));
+    const strange = files.filter((file) => !/^(dist\/|admin-cli\/|examples\/|[^/]+$)/.test(file));
     expect(strange).to.deep.equal([]);
     const unwanted = /(^|\/)(test|\.hence|\.ci|coverage)\/|\.map$|(?<!\.d)\.ts$|\.built$/;
     expect(files.filter((file) => unwanted.test(file))).to.deep.equal([]);
