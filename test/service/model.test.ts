@@ -148,7 +148,10 @@ describe('Model', () => {
       paid: fc.boolean(),
       tags: fc.array(fc.string()),
       lines: fc.array(fc.record({ item: fc.string(), count: fc.integer() })),
-      note: fc.jsonValue({ maxDepth: 3 }),
+      // Keys that would reach a prototype are refused: that is another test's.
+      note: fc
+        .jsonValue({ maxDepth: 3 })
+        .filter((value) => !/"(?:__proto__|constructor)":/.test(JSON.stringify(value))),
     });
     fc.assert(
       fc.property(orders, (fields) => {
