@@ -21,7 +21,7 @@ export interface Zato2Result {
   };
 }
 
-/** @param asText Whether text can be sent as it is; what cannot goes as base64. Default: any can. */
+/** @param asText Whether text can be sent as it is; other text goes as base64. Default: all of it can. */
 export function zato2Result(
   message: Message,
   asText: (text: string) => boolean = () => true,

@@ -72,7 +72,7 @@ export class Permissions {
     return { allowed: true, pattern: pattern.text, permission, why };
   }
 
-  /** Whether it has any permission or subscription: others are strangers to publish/subscribe. */
+  /** Whether a permission or a subscription names it: others are strangers to publish/subscribe. */
   knows(security: string): boolean {
     return this.#clients.has(security) || this.#subscribers.has(security);
   }

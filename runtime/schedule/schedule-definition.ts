@@ -7,7 +7,7 @@ import { checkCron, checkTimezone, intervalOf, type Timing } from './timing.ts';
 /** Calls a service again and again. */
 export interface ScheduleSpec extends Timing {
   readonly service: string;
-  /** What the service gets: any JSON. */
+  /** What the service gets, as JSON. */
   readonly input?: unknown;
   /** Ticks that came while no worker ran: `once` runs late, one time for all of them; `skip` does not. */
   readonly missed: 'skip' | 'once';
